@@ -1,0 +1,64 @@
+/// Every bound of the HTTP server, with its default and the reason for it.
+///
+/// Reaching one answers with the status that ``RequestError`` names, or closes the connection where no answer
+/// can help.
+package struct HTTPLimits: Equatable, Sendable {
+    /// The request line and all fields.
+    ///
+    /// 431 above; four times what browsers with large cookies send.
+    package var headBytesMax = 32 * 1024
+    /// Field lines of the head, and of the trailers.
+    ///
+    /// 431 above.
+    package var fieldsMax = 100
+    /// 414 above; RFC 9112 3 recommends at least 8000.
+    package var targetBytesMax = 8 * 1024
+    /// Empty lines before a request line (RFC 9112 2.2 asks for tolerance of at least one).
+    ///
+    /// 400 above.
+    package var emptyLinesMax = 8
+    /// A body that is held as a whole.
+    ///
+    /// 413 above.
+    package var bodyBytesMax = 16 * 1024 * 1024
+    /// One chunk-size line with its extensions.
+    ///
+    /// 400 above.
+    package var chunkLineBytesMax = 4 * 1024
+    /// All chunk extensions of one body: one byte a chunk with 4 KiB of extension would be free work
+    /// (CVE-2024-22019).
+    package var chunkExtensionBytesMax = 16 * 1024
+    /// All trailer lines of one body.
+    ///
+    /// 431 above.
+    package var trailerBytesMax = 8 * 1024
+
+    /// From the first byte of a head to its last.
+    ///
+    /// 408 after it.
+    package var headTimeout = Duration.seconds(10)
+    /// Between two bytes of a body.
+    ///
+    /// 408 after it.
+    package var bodyProgressTimeout = Duration.seconds(30)
+    /// The mean rate that a body must keep, against bodies that drip.
+    ///
+    /// 408 below it.
+    package var bodyBytesPerSecondMin = 1024
+    /// Between two requests of a connection; closed silently after it.
+    package var idleTimeout = Duration.seconds(75)
+    /// For a client that does not read its answer.
+    package var writeTimeout = Duration.seconds(30)
+    /// For requests under way when the server stops.
+    package var drainTimeout = Duration.seconds(30)
+
+    /// Connections open at once; above, the newest is closed.
+    package var connectionsMax = 10_000
+    /// Answers that may wait in the output before reading stops.
+    package var pipelinedMax = 64
+    /// One read from a socket.
+    package var readChunkBytes = 64 * 1024
+
+    /// The defaults.
+    package init() {}
+}
