@@ -40,6 +40,7 @@ let package = Package(
 
         // L1: the machine, and pure targets that import nothing.
         library("HTTP"),
+        library("Events"),
 
         // L2: each owns one kind of resource.
 
@@ -49,5 +50,6 @@ let package = Package(
 
         // Tests: real PostgreSQL, real processes, real sockets.
         tests("HTTP", ["HTTP"]),
+        tests("Events", ["Events"]),
     ]
 )
