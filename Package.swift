@@ -41,6 +41,7 @@ let package = Package(
         // L1: the machine, and pure targets that import nothing.
         library("HTTP"),
         library("Events"),
+        library("Analytics"),
 
         // L2: each owns one kind of resource.
 
@@ -51,5 +52,6 @@ let package = Package(
         // Tests: real PostgreSQL, real processes, real sockets.
         tests("HTTP", ["HTTP"]),
         tests("Events", ["Events"]),
+        tests("Analytics", ["Analytics"]),
     ]
 )
