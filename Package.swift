@@ -37,8 +37,10 @@ let package = Package(
     ],
     targets: [
         // L0: C headers.
+        .systemLibrary(name: "CSystem"),
 
         // L1: the machine, and pure targets that import nothing.
+        library("Reactor", ["CSystem", heap, deque]),
         library("HTTP"),
         library("Events"),
         library("Analytics"),
