@@ -38,6 +38,7 @@ let package = Package(
     targets: [
         // L0: C headers.
         .systemLibrary(name: "CSystem"),
+        .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
 
         // L1: the machine, and pure targets that import nothing.
         library("Reactor", ["CSystem", heap, deque]),
@@ -46,6 +47,8 @@ let package = Package(
         library("Analytics"),
 
         // L2: each owns one kind of resource.
+        library(
+            "Postgres", ["Reactor", "CPostgres", deque, logging, metrics], resources: [.embedInCode("Migrations")]),
 
         // L3: the product.
 

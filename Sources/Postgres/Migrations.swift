@@ -1,0 +1,14 @@
+extension Migration {
+    /// Every migration, in order.
+    ///
+    /// SwiftPM embeds the files of the folder `migrations` (its name for one is the file's, with `_` for what
+    /// no identifier begins with or holds); a test compares this list with the folder.
+    package static let all: [Migration] = [
+        embedded(1, "events", PackageResources._001_events_sql),
+        embedded(2, "jobs", PackageResources._002_jobs_sql),
+    ]
+
+    private static func embedded(_ version: Int, _ name: String, _ bytes: [UInt8]) -> Migration {
+        Migration(version: version, name: name, sql: String(decoding: bytes, as: UTF8.self))
+    }
+}
