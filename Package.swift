@@ -47,6 +47,7 @@ let package = Package(
         library("Analytics"),
 
         // L2: each owns one kind of resource.
+        library("Workers", ["Reactor", "Events", "Analytics", deque, logging, metrics]),
         library(
             "Postgres", ["Reactor", "CPostgres", deque, logging, metrics], resources: [.embedInCode("Migrations")]),
 
