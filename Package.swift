@@ -39,6 +39,7 @@ let package = Package(
         // L0: C headers.
         .systemLibrary(name: "CSystem"),
         .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
         // L1: the machine, and pure targets that import nothing.
         library("Reactor", ["CSystem", heap, deque]),
@@ -50,6 +51,7 @@ let package = Package(
         library("Workers", ["Reactor", "Events", "Analytics", deque, logging, metrics]),
         library(
             "Postgres", ["Reactor", "CPostgres", deque, logging, metrics], resources: [.embedInCode("Migrations")]),
+        library("Server", ["Reactor", "HTTP", "CZlib", logging, metrics]),
 
         // L3: the product.
 

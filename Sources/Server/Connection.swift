@@ -1,0 +1,252 @@
+import HTTP
+import Reactor
+
+/// What all connections of a server have in common.
+struct ConnectionContext: Sendable {
+    let router: Router
+    let limits: HTTPLimits
+    let inflation: InflateLimits
+    let allowsRemote: Bool
+    let metrics: ServerMetrics
+    let count = ConnectionCount()
+}
+
+/// One client's connection: reads requests, has them answered, writes the answers, in order.
+///
+/// One task on one loop, straight down; it waits only when the socket has nothing, takes nothing, or an answer is not
+/// ready. Everything here belongs to that loop.
+final class Connection {
+    private let context: ConnectionContext
+    private let peer: SocketAddress
+    private let io: ConnectionIO
+    private let body: BodyReader
+    private var parser: RequestParser
+    private var head = RequestHead()
+    private var date = DateCache()
+    private var mustClose = false
+    private let nextNumber: () -> UInt64
+    private let requestFlush: () -> Void
+    private var isFlushRequested = false
+
+    /// Whether it waits for a request of which nothing has come: closing it then loses nothing.
+    private(set) var isIdle = false
+    /// Whether answers announce the end of the connection and no further request is read.
+    var isDraining = false
+
+    /// - Parameters:
+    ///   - nextNumber: Makes the next request's number.
+    ///   - requestFlush: Has ``flushAnswers()`` called when this connection's task next waits.
+    init(
+        _ accepted: Accepted,
+        context: ConnectionContext,
+        nextNumber: @escaping () -> UInt64,
+        requestFlush: @escaping () -> Void
+    ) {
+        self.context = context
+        self.nextNumber = nextNumber
+        self.requestFlush = requestFlush
+        peer = accepted.peer
+        io = ConnectionIO(stream: accepted.stream, limits: context.limits)
+        body = BodyReader(connection: io, inflateLimits: context.inflation)
+        parser = RequestParser(limits: context.limits)
+    }
+
+    /// Serves the connection until it ends, and closes it.
+    func run() async {
+        do throws(StreamError) {
+            while try await readHead() {
+                try await answer()
+                if mustClose { break }
+            }
+            if !io.output.isEmpty { try await io.flush() }
+            await linger()
+        } catch {
+            // The client is gone or does not read: there is nobody to tell.
+        }
+        io.stream.close()
+    }
+
+    /// Ends the connection now, whatever it does.
+    func close() {
+        io.stream.close()
+    }
+
+    // MARK: Reading
+
+    /// Reads until a request's head is complete; `false` when no further request is to be answered.
+    private func readHead() async throws(StreamError) -> Bool {
+        var deadline: Deadline?
+        while true {
+            do throws(RequestError) {
+                let used = try io.input.withReadable { (input) throws(RequestError) in
+                    try parser.parse(input, into: &head)
+                }
+                if let used {
+                    io.input.consume(used)
+                    parser = RequestParser(limits: context.limits)
+                    return true
+                }
+            } catch {
+                refuse(error)
+                return false
+            }
+            if !io.output.isEmpty { try await io.flushReusing() }
+            if io.input.isEmpty {
+                if isDraining { return false }
+                try await waitForRequest()
+            } else if deadline == nil {
+                deadline = .after(context.limits.headTimeout)
+            }
+            switch await io.fill(until: deadline ?? .after(context.limits.headTimeout)) {
+            case .success(0): return false
+            case .success: continue
+            case .failure(.timedOut):
+                refuse(.headTimedOut)
+                return false
+            case .failure(let error): throw error
+            }
+        }
+    }
+
+    private func waitForRequest() async throws(StreamError) {
+        isIdle = true
+        defer { isIdle = false }
+        io.releaseBuffers()
+        try await io.stream.untilReadable(deadline: .after(context.limits.idleTimeout))
+    }
+
+    // MARK: Answering
+
+    private func answer() async throws(StreamError) {
+        let started = Deadline.now()
+        let request: Request
+        let response: Response
+        switch context.router.match(head) {
+        case .handler(let handler, let parameters):
+            request = Request(head: head, parameters: parameters, peer: peer, number: nextNumber())
+            body.begin(head)
+            response = await respond(to: request, with: handler)
+        case .methodNotAllowed(let allow):
+            request = plainRequest()
+            let status = head.method == .other ? 501 : 405
+            var refusal = request.problem(
+                status, status == 501 ? "unknown_method" : "method_not_allowed", "This path answers \(allow).")
+            refusal.fields.append(("Allow", allow))
+            response = refusal
+        case .options(let allow):
+            request = plainRequest()
+            response = Response(status: 204, contentType: nil, fields: [("Allow", allow)], bytes: [])
+        case .notFound:
+            request = plainRequest()
+            response = request.problem(404, "not_found", "There is nothing at this path.")
+        }
+        context.metrics.answered(status: response.status, after: Deadline.now().duration(since: started))
+        try await write(response, to: request)
+    }
+
+    private func plainRequest() -> Request {
+        body.begin(head)
+        return Request(head: head, parameters: [:], peer: peer, number: nextNumber())
+    }
+
+    private func respond(to request: Request, with handler: Handler) async -> Response {
+        guard context.allowsRemote || peer.isLoopback else {
+            return request.problem(
+                403, "loopback_only", "Only clients on this machine are answered. Start with --open to let others in.")
+        }
+        // Answers to requests pipelined before this one are gathered to be written together, but must not wait for a
+        // handler that takes its time.
+        if !io.output.isEmpty, !isFlushRequested {
+            isFlushRequested = true
+            requestFlush()
+        }
+        return await handler(request, body)
+    }
+
+    /// Writes the answers that are ready.
+    func flushAnswers() {
+        isFlushRequested = false
+        io.flushNow()
+    }
+
+    private func write(_ response: Response, to request: Request) async throws(StreamError) {
+        decideFate(after: response)
+        var encoded = ResponseHead(
+            status: response.status, contentType: response.contentType, fields: response.fields,
+            framing: .none, closes: mustClose, date: date.bytes())
+        encoded.announcesKeepAlive = head.versionMinor == 0 && !mustClose
+        let isHead = head.method == .head
+        switch response.body {
+        case .bytes(let bytes):
+            encoded.framing = response.status == 204 || response.status == 304 ? .none : .length(bytes.count)
+            encoded.append(to: &io.output)
+            if !isHead { io.output += bytes }
+            if io.output.count >= context.limits.readChunkBytes { try await io.flushReusing() }
+        case .stream(let produce):
+            let isChunked = head.versionMinor >= 1
+            if !isChunked { mustClose = true }
+            encoded.closes = mustClose
+            encoded.framing = isChunked ? .chunked : .untilClose
+            encoded.append(to: &io.output)
+            try await io.flush()
+            if isHead { return }
+            let writer = ResponseWriter(io, isChunked: isChunked)
+            try await produce(writer)
+            try await writer.finish()
+        }
+    }
+
+    /// Decides whether the connection goes on: not when the client or we end it, nor when a body lies in the way.
+    private func decideFate(after response: Response) {
+        body.end()
+        if response.closes || isDraining || !head.keepsAlive || body.hasFailed { mustClose = true }
+        if !body.isComplete, !body.discardBuffered() { mustClose = true }
+    }
+
+    private func refuse(_ error: RequestError) {
+        mustClose = true
+        let problem = Problem(error, requestID: RequestNumber.text(of: nextNumber()))
+        context.metrics.answered(status: error.status, after: .zero)
+        let bytes = problem.json()
+        ResponseHead(
+            status: error.status, contentType: Problem.contentType, fields: [("X-Request-Id", problem.requestID)],
+            framing: .length(bytes.count), closes: true, date: date.bytes()
+        ).append(to: &io.output)
+        io.output += bytes
+    }
+
+    // MARK: The end
+
+    private static let lingerMax = Duration.seconds(5)
+    private static let lingerSilenceMax = Duration.seconds(1)
+    private static let lingerBytesMax = 64 << 20
+
+    /// Lets the client read the last answer: closing while its bytes are still unread would reset the connection and
+    /// take the answer with it (RFC 9112 9.6). Many a client reads only once it has sent a whole body.
+    private func linger() async {
+        io.stream.shutdownWrites()
+        let end = Deadline.after(Self.lingerMax)
+        var discarded = 0
+        while discarded < Self.lingerBytesMax {
+            io.input.removeAll()
+            let deadline = min(end, .after(Self.lingerSilenceMax))
+            guard case .success(let count) = await io.fill(until: deadline), count > 0 else { return }
+            discarded += count
+        }
+    }
+}
+
+/// The Date field's bytes, made anew once a second.
+private struct DateCache {
+    private var second: Int64 = -1
+    private var cached: [UInt8] = []
+
+    mutating func bytes() -> [UInt8] {
+        let now = WallClock.microseconds() / 1_000_000
+        if now != second {
+            second = now
+            cached = HTTPDate(secondsSince1970: now).bytes
+        }
+        return cached
+    }
+}

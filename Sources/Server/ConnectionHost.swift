@@ -1,0 +1,148 @@
+import HTTP
+import Logging
+import Reactor
+import Synchronization
+
+/// Counts the connections open on all loops.
+final class ConnectionCount: Sendable {
+    private let open = Atomic<Int>(0)
+
+    /// Counts one more, unless there are `max` already.
+    func enter(max: Int) -> Bool {
+        if open.wrappingAdd(1, ordering: .relaxed).newValue <= max { return true }
+        leave()
+        return false
+    }
+
+    func leave() { open.wrappingSubtract(1, ordering: .relaxed) }
+}
+
+/// Accepts connections on one loop, serves them and ends them.
+actor ConnectionHost {
+    private let loop: EventLoop
+    private let context: ConnectionContext
+    private let logger: Logger
+    private var listener: Listener?
+    private var connections: [UInt64: Connection] = [:]
+    private var accepted: UInt64 = 0
+    private var requests: UInt64
+    private var isDraining = false
+    private var emptied: [CheckedContinuation<Void, Never>] = []
+
+    /// How long accepting pauses when descriptors have run out: some connection ends in the meantime.
+    private static let exhaustionPause = Duration.milliseconds(100)
+
+    init(loop: EventLoop, context: ConnectionContext, numbers: UInt64, logger: Logger) {
+        self.loop = loop
+        self.context = context
+        self.logger = logger
+        requests = numbers
+    }
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+    func listen(host: String, port: UInt16, reusePort: Bool) throws(SystemError) -> SocketAddress {
+        let listener = try Listener(
+            host: host, port: port, reusePort: reusePort, backlog: 4096, on: loop)
+        self.listener = listener
+        // Ends when the listener closes.
+        Task(executorPreference: loop) { await self.accept(on: listener) }
+        return listener.address
+    }
+
+    private func accept(on listener: Listener) async {
+        while !isDraining {
+            do throws(StreamError) {
+                admit(try await listener.accept())
+            } catch {
+                guard case .system(let failure) = error else { return }
+                logger.warning("cannot accept connections", metadata: ["error": "\(failure)"])
+                await loop.sleep(for: Self.exhaustionPause)
+            }
+        }
+    }
+
+    private func admit(_ newcomer: Accepted) {
+        guard !isDraining, context.count.enter(max: context.limits.connectionsMax) else {
+            context.metrics.connectionRefused()
+            refuse(newcomer)
+            return
+        }
+        accepted += 1
+        let number = accepted
+        // Listed before its task runs, so that a drain that begins now waits for it.
+        connections[number] = Connection(
+            newcomer, context: context, nextNumber: { self.nextNumber() },
+            requestFlush: { self.flushLater(number) })
+        context.metrics.connectionOpened()
+        // Ends with the connection; `drain` sees to it that every connection ends.
+        Task(executorPreference: loop) { await self.serve(number) }
+    }
+
+    /// One honest answer, if the socket takes it at once, and the end.
+    private func refuse(_ newcomer: Accepted) {
+        let problem = Problem(
+            status: 503, code: "too_many_connections", detail: "All connections are taken. Try again shortly.",
+            requestID: RequestNumber.text(of: nextNumber()))
+        let body = problem.json()
+        var output: [UInt8] = []
+        ResponseHead(
+            status: 503, contentType: Problem.contentType, fields: [("Retry-After", "1")],
+            framing: .length(body.count), closes: true,
+            date: HTTPDate(secondsSince1970: WallClock.microseconds() / 1_000_000).bytes
+        ).append(to: &output)
+        // Best effort: nobody can wait for a client that there is no room for. What it has sent already is taken out
+        // of the socket, because closing with unread bytes sends a reset.
+        var unread = ReadBuffer(capacity: 4096)
+        _ = try? newcomer.stream.tryWrite(output + body)
+        _ = try? newcomer.stream.tryRead(into: &unread, atMost: 4096)
+        newcomer.stream.close()
+    }
+
+    private func serve(_ number: UInt64) async {
+        await connections[number]?.run()
+        connections[number] = nil
+        context.count.leave()
+        context.metrics.connectionClosed()
+        if connections.isEmpty {
+            for waiter in emptied { waiter.resume() }
+            emptied = []
+        }
+    }
+
+    private func flushLater(_ number: UInt64) {
+        // Ends without ever waiting.
+        Task(executorPreference: loop) { await self.flush(number) }
+    }
+
+    private func flush(_ number: UInt64) {
+        connections[number]?.flushAnswers()
+    }
+
+    private func nextNumber() -> UInt64 {
+        requests += 1
+        return requests
+    }
+
+    func drain(deadline: Deadline) async {
+        isDraining = true
+        listener?.close()
+        listener = nil
+        for connection in connections.values {
+            connection.isDraining = true
+            if connection.isIdle { connection.close() }
+        }
+        // Ends at the deadline, or soon after the last connection has.
+        let enforcer = Task(executorPreference: loop) { await self.closeAll(at: deadline) }
+        await withCheckedContinuation { waiter in
+            if connections.isEmpty { waiter.resume() } else { emptied.append(waiter) }
+        }
+        enforcer.cancel()
+    }
+
+    private func closeAll(at deadline: Deadline) async {
+        await loop.sleep(until: deadline)
+        if Task.isCancelled { return }
+        for connection in connections.values { connection.close() }
+    }
+}

@@ -1,0 +1,102 @@
+import HTTP
+import Reactor
+
+/// The bytes of one connection, both ways: what has come and is not used up, what is to go and has not gone.
+///
+/// Shared by the connection and its body reader, on their loop.
+final class ConnectionIO {
+    let stream: ByteStream
+    let limits: HTTPLimits
+    var input = ReadBuffer(capacity: 0)
+    var output: [UInt8] = []
+
+    /// A read asks for this much at first; a client that keeps the buffer full gets `HTTPLimits.readChunkBytes`.
+    private static let firstReadBytes = 4096
+
+    private var readBytes = ConnectionIO.firstReadBytes
+
+    init(stream: ByteStream, limits: HTTPLimits) {
+        self.stream = stream
+        self.limits = limits
+    }
+
+    /// Reads once, waiting until `deadline`; 0 is the end of the stream.
+    func fill(until deadline: Deadline) async -> Result<Int, StreamError> {
+        do throws(StreamError) {
+            if !output.isEmpty { try await flush() }
+        } catch {
+            // Not the reader's deadline: a client that does not take its answers gets no further ones.
+            stream.close()
+            return .failure(.closed)
+        }
+        do throws(StreamError) {
+            let count = try await stream.read(into: &input, atMost: readBytes, deadline: deadline)
+            if count == readBytes { readBytes = limits.readChunkBytes }
+            return .success(count)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// Asks a client that waits for it to send the body (RFC 9110 10.1.1).
+    func invite() async -> Result<Void, StreamError> {
+        do throws(StreamError) {
+            if input.isEmpty {
+                ResponseHead.appendContinue(to: &output)
+                try await flush()
+            }
+            return .success(())
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// Writes the pending output.
+    func flush() async throws(StreamError) {
+        let pending = output
+        output = []
+        try await send(pending)
+    }
+
+    /// Writes all of `bytes`, however slowly the client reads, but for one that reads next to nothing: the timeout is
+    /// for each `readChunkBytes` of them.
+    func send(_ bytes: [UInt8]) async throws(StreamError) {
+        var written = 0
+        var mark = 0
+        var deadline = Deadline.never
+        while written < bytes.count {
+            written += try stream.tryWrite(bytes, from: written)
+            if written == bytes.count { return }
+            if written >= mark {
+                mark = written + limits.readChunkBytes
+                deadline = .after(limits.writeTimeout)
+            }
+            try await stream.untilWritable(deadline: deadline)
+        }
+    }
+
+    /// Writes of the pending output what the kernel takes at once.
+    func flushNow() {
+        // The connection's own task will meet the error.
+        guard !output.isEmpty, let written = try? stream.tryWrite(output) else { return }
+        output.removeFirst(written)
+    }
+
+    /// Writes the pending output if the kernel takes it at once, keeping the buffer for the next answer.
+    func flushReusing() async throws(StreamError) {
+        let written = try stream.tryWrite(output)
+        if written < output.count {
+            output.removeFirst(written)
+            try await flush()
+        } else {
+            output.removeAll(keepingCapacity: true)
+        }
+    }
+
+    /// Lets go of the buffers: an idle connection holds none.
+    func releaseBuffers() {
+        input = ReadBuffer(capacity: 0)
+        output = []
+        readBytes = Self.firstReadBytes
+    }
+}

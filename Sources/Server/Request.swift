@@ -1,0 +1,80 @@
+package import HTTP
+package import Reactor
+
+/// One request, as its handler sees it: the head and who sent it. The body comes through a ``BodyReader``.
+package struct Request: Sendable {
+    package let head: RequestHead
+    /// The values of the pattern's `{names}`, percent-decoded.
+    package let parameters: [String: String]
+    package let peer: SocketAddress
+    /// The request's number among all of this process.
+    let number: UInt64
+
+    /// The request id: the client's, if it is a sane one, else one made here. Goes into problems and logs.
+    package var id: String {
+        if let range = head.value(.requestID), RequestID.isValid(head.bytes.span.extracting(range)) {
+            return head.string(range)
+        }
+        return RequestNumber.text(of: number)
+    }
+
+    /// The query's items, percent-decoded.
+    ///
+    /// - Throws: ``TargetError`` for a bad escape; answer it with ``problem(_:)-(TargetError)``.
+    package func query() throws(TargetError) -> QueryItems {
+        guard let range = head.query else { return QueryItems() }
+        return try QueryItems(head.bytes.span.extracting(range))
+    }
+
+    /// An answer that says what went wrong (RFC 9457).
+    package func problem(_ status: Int, _ code: String, _ detail: String) -> Response {
+        Response(Problem(status: status, code: code, detail: detail, requestID: id))
+    }
+
+    package func problem(_ error: TargetError) -> Response { Response(Problem(error, requestID: id)) }
+
+    /// The answer to a body that could not be read.
+    package func problem(_ error: BodyError) -> Response {
+        switch error {
+        case .refused(let refusal): return Response(Problem(refusal, requestID: id))
+        case .unsupportedCoding:
+            var response = problem(
+                415, "unsupported_content_encoding", "The body's coding is not one of \(BodyCoding.accepted).")
+            response.fields.append(("Accept-Encoding", BodyCoding.accepted))
+            return response
+        case .inflation(let error): return problem(error)
+        // Nobody is left to read it; it only ends the handler in the ordinary way.
+        case .disconnected: return problem(400, "incomplete_body", "The connection ended within the body.")
+        }
+    }
+
+    private func problem(_ error: InflateError) -> Response {
+        switch error {
+        case .corrupt(let offset):
+            return Response(
+                Problem(
+                    status: 400, code: "corrupt_body", detail: "The compressed body is damaged at about byte \(offset).",
+                    requestID: id, members: [("offset", .int(offset))]))
+        case .truncated: return problem(400, "truncated_body", "The compressed body ends too early.")
+        case .tooLarge(let limit):
+            return problem(413, "body_too_large", "The inflated body is larger than \(limit) bytes.")
+        case .ratioTooHigh(let limit):
+            return problem(
+                413, "compression_ratio_too_high", "The body inflates to more than \(limit) times its size.")
+        }
+    }
+}
+
+/// Numbers requests, and spells the numbers so that those of other processes differ.
+enum RequestNumber {
+    private static let process = UInt64.random(in: 0...0xFFFF_FFFF)
+
+    static func text(of number: UInt64) -> String {
+        "\(hex(process, digits: 8))-\(hex(number, digits: 8))"
+    }
+
+    private static func hex(_ value: UInt64, digits: Int) -> String {
+        let text = String(value, radix: 16)
+        return String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
+    }
+}

@@ -1,0 +1,81 @@
+package import HTTP
+package import Reactor
+
+/// What a handler answers.
+package struct Response: Sendable {
+    package enum Body: Sendable {
+        case bytes([UInt8])
+        /// Written as it comes, in chunks; the closure returns when all is written.
+        case stream(@Sendable (ResponseWriter) async throws(StreamError) -> Void)
+    }
+
+    package var status: Int
+    package var contentType: String?
+    package var fields: [(String, String)]
+    package var body: Body
+    /// Whether the connection ends with this answer.
+    package var closes = false
+
+    package init(
+        status: Int = 200,
+        contentType: String? = "application/json",
+        fields: [(String, String)] = [],
+        bytes: [UInt8]
+    ) {
+        self.status = status
+        self.contentType = contentType
+        self.fields = fields
+        body = .bytes(bytes)
+    }
+
+    package init(
+        status: Int = 200,
+        contentType: String,
+        fields: [(String, String)] = [],
+        stream: @escaping @Sendable (ResponseWriter) async throws(StreamError) -> Void
+    ) {
+        self.status = status
+        self.contentType = contentType
+        self.fields = fields
+        body = .stream(stream)
+    }
+
+    /// The problem as `application/problem+json`, its request id as a field too.
+    package init(_ problem: Problem) {
+        self.init(
+            status: problem.status, contentType: Problem.contentType,
+            fields: [("X-Request-Id", problem.requestID)], bytes: problem.json())
+    }
+}
+
+/// Writes a streamed answer's body, at the pace at which the client reads.
+package final class ResponseWriter {
+    private let io: ConnectionIO
+    private let isChunked: Bool
+
+    init(_ io: ConnectionIO, isChunked: Bool) {
+        self.io = io
+        self.isChunked = isChunked
+    }
+
+    /// Writes `bytes` and returns once the kernel has taken them.
+    ///
+    /// - Throws: ``StreamError/timedOut`` when the client does not read for `HTTPLimits.writeTimeout`.
+    package func write(_ bytes: [UInt8]) async throws(StreamError) {
+        if bytes.isEmpty { return }
+        var chunk = bytes
+        if isChunked {
+            chunk = []
+            chunk.reserveCapacity(bytes.count + 16)
+            ResponseChunk.append(bytes, to: &chunk)
+        }
+        try await io.send(chunk)
+    }
+
+    func finish() async throws(StreamError) {
+        guard isChunked else { return }
+        var end: [UInt8] = []
+        ResponseChunk.appendEnd(to: &end)
+        try await io.send(end)
+    }
+}
