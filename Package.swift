@@ -54,6 +54,7 @@ let package = Package(
         library("Server", ["Reactor", "HTTP", "CZlib", logging, metrics]),
 
         // L3: the product.
+        library("Ingest", ["Reactor", "HTTP", "Events", "Postgres", "Server", crypto, deque, logging, metrics]),
 
         // L4: the program.
 

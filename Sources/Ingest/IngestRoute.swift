@@ -1,0 +1,153 @@
+import Events
+import HTTP
+import Reactor
+package import Server
+
+/// `POST /v1/events`: decides by the content type how the body is read, and answers for each event.
+package struct IngestRoute: Sendable {
+    let ingestor: Ingestor
+    let decoder: EventDecoder
+    let bodyBytesMax: Int
+    let bodyEventsMax: Int
+    private let seeds = IDSeeds()
+
+    package init(_ ingestor: Ingestor, _ configuration: IngestConfiguration) {
+        self.ingestor = ingestor
+        decoder = EventDecoder(limits: configuration.events)
+        bodyBytesMax = configuration.bodyBytesMax
+        bodyEventsMax = configuration.bodyEventsMax
+    }
+
+    /// Adds the writing routes to `router`.
+    package func add(to router: inout Router) {
+        router.add(.post, "/v1/events") { request, body in await handle(request, body) }
+    }
+
+    /// How the content type says that events are laid out.
+    enum Layout: Equatable {
+        case json(JSONBody.Shape, isStrict: Bool)
+        case lines(separatesRecords: Bool)
+    }
+
+    private func handle(_ request: Request, _ body: BodyReader) async -> Response {
+        let started = Deadline.now()
+        defer { ingestor.metrics.answered(after: Deadline.now().duration(since: started)) }
+        let options: IngestOptions
+        switch IngestOptions.read(request) {
+        case .failure(let refused): return refused.response
+        case .success(let read): options = read
+        }
+        guard let layout = Self.layout(of: request.head) else {
+            return request.problem(
+                415, "unsupported_media_type", "Send application/json, application/x-ndjson or CloudEvents in JSON.")
+        }
+        if let refusal = refuseCoding(request) { return refusal }
+        if await ingestor.isOverloaded() {
+            ingestor.metrics.requestShed()
+            return Self.unavailable(request, .overloaded)
+        }
+        switch layout {
+        case .json(let shape, let isStrict):
+            return await answerWhole(request, body, options, shape: shape, isStrict: isStrict)
+        case .lines(let separatesRecords):
+            var stream = StreamedBody(self, request, options, separatesRecords: separatesRecords)
+            return await stream.answer(body)
+        }
+    }
+
+    private static func layout(of head: RequestHead) -> Layout? {
+        guard let range = head.value(.contentType) else { return .json(.any, isStrict: false) }
+        let value = head.bytes.span.extracting(range)
+        guard let essence = MediaType.essence(value) else { return nil }
+        let name = value.extracting(essence)
+        if name.matches(lowercased: "application/json") { return .json(.any, isStrict: false) }
+        if name.matches(lowercased: "application/x-ndjson") { return .lines(separatesRecords: false) }
+        switch MediaType(value)?.essence {
+        case "text/plain", "application/x-www-form-urlencoded": return .json(.any, isStrict: false)
+        case "application/jsonl", "application/x-jsonlines": return .lines(separatesRecords: false)
+        case "application/json-seq": return .lines(separatesRecords: true)
+        case "application/cloudevents+json": return .json(.object, isStrict: true)
+        case "application/cloudevents-batch+json": return .json(.array, isStrict: true)
+        default: return nil
+        }
+    }
+
+    private func refuseCoding(_ request: Request) -> Response? {
+        BodyCoding(request.head) == .unsupported ? request.problem(.unsupportedCoding) : nil
+    }
+
+    // MARK: Whole bodies
+
+    private func answerWhole(
+        _ request: Request, _ reader: BodyReader, _ options: IngestOptions, shape: JSONBody.Shape, isStrict: Bool
+    ) async -> Response {
+        let body: [UInt8]
+        do throws(BodyError) { body = try await reader.collect(atMost: bodyBytesMax) } catch {
+            return request.problem(error)
+        }
+        var context = context(isStrict: isStrict)
+        var arena = EventArena()
+        do throws(JSONBodyError) {
+            _ = try JSONBody.decode(
+                body.span, as: shape, eventsMax: bodyEventsMax, with: decoder, context: &context, into: &arena)
+        } catch {
+            return Self.refusal(of: error, request, eventsMax: bodyEventsMax)
+        }
+        var answer = IngestAnswer(listsVerdicts: options.listsVerdicts)
+        if options.isDryRun || arena.records.isEmpty && arena.rejections.isEmpty {
+            answer.add(arena, verdicts: arena.records.map { _ in .stored })
+            return Self.response(answer, options.isDryRun ? .none : .committed)
+        }
+        do throws(IngestError) {
+            let verdicts = try await ingestor.store(
+                arena, requestID: request.id, receivedAt: context.receivedAt, bytes: body.count, waits: false)
+            answer.add(arena, verdicts: verdicts)
+        } catch {
+            return Self.unavailable(request, error)
+        }
+        return Self.response(answer, .committed)
+    }
+
+    func context(isStrict: Bool) -> DecodeContext {
+        DecodeContext(receivedAt: WallClock.microseconds(), isStrict: isStrict, ids: seeds.generator())
+    }
+
+    static func response(_ answer: IngestAnswer, _ durability: IngestAnswer.Durability) -> Response {
+        Response(status: answer.isRefused ? 422 : 200, bytes: answer.json(durability))
+    }
+
+    static func unavailable(_ request: Request, _ error: IngestError) -> Response {
+        var response: Response
+        switch error {
+        case .overloaded:
+            response = request.problem(503, "overloaded", "Too much is waiting to be stored. Send it again shortly.")
+        case .unavailable(let reason):
+            response = request.problem(
+                503, "database_unavailable", "The events may not be stored (\(reason)). Send them again.")
+        case .fenced:
+            response = request.problem(503, "restarting", "This process is about to restart. Send the events again.")
+            response.closes = true
+        }
+        response.fields.append(("Retry-After", "1"))
+        return response
+    }
+
+    private static func refusal(of error: JSONBodyError, _ request: Request, eventsMax: Int) -> Response {
+        switch error {
+        case .empty: return request.problem(400, "empty_body", "The body holds no JSON.")
+        case .malformed(let offset):
+            return Response(
+                Problem(
+                    status: 400, code: "malformed_json", detail: "The body stops being JSON at byte \(offset).",
+                    requestID: request.id, members: [("offset", .int(offset))]))
+        case .scalar: return request.problem(400, "not_an_event", "The body is neither an object nor an array.")
+        case .unexpectedArray:
+            return request.problem(400, "not_an_event", "The content type promises one event, not an array.")
+        case .unexpectedObject:
+            return request.problem(400, "not_a_batch", "The content type promises an array of events.")
+        case .tooManyEvents:
+            return request.problem(
+                413, "too_many_events", "A body holds at most \(eventsMax) events; stream more as NDJSON.")
+        }
+    }
+}

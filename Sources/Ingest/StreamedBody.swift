@@ -1,0 +1,153 @@
+import Events
+import HTTP
+import Reactor
+import Server
+
+/// A body of one event a line, stored as it is read.
+///
+/// Memory is bounded by two chunks on their way to the writers and one being filled, however long the body is: while
+/// both are under way nothing is read, so that PostgreSQL's pace reaches the client through the socket.
+struct StreamedBody {
+    private let route: IngestRoute
+    private let request: Request
+    private let options: IngestOptions
+    private var lines: EventLines
+    private var context: DecodeContext
+    private var arena = EventArena()
+    private var chunkBytes = 0
+    private var chunkStart = 0
+    /// When the chunk must go although it is not full: its first line must not wait for a client that is silent.
+    private var chunkDue = Deadline.never
+    private var underWay: [Chunk] = []
+    private var answer: IngestAnswer
+
+    private struct Chunk {
+        let arena: EventArena
+        /// Ended by `settle`, which every chunk goes through, whatever becomes of the body.
+        let task: Task<Result<[Verdict], IngestError>, Never>
+    }
+
+    private static let chunkLinesMax = 5_000
+    private static let chunkBytesMax = 1 << 20
+    private static let chunkAgeMax = Duration.seconds(1)
+    private static let chunksUnderWayMax = 2
+
+    init(_ route: IngestRoute, _ request: Request, _ options: IngestOptions, separatesRecords: Bool) {
+        self.route = route
+        self.request = request
+        self.options = options
+        lines = EventLines(decoder: route.decoder, separatesRecords: separatesRecords)
+        context = route.context(isStrict: false)
+        answer = IngestAnswer(listsVerdicts: options.listsVerdicts)
+    }
+
+    /// Reads the body to its end, stores its events, and answers.
+    mutating func answer(_ body: BodyReader) async -> Response {
+        do throws(StreamFailure) {
+            try await read(body)
+            lines.finish(context: &context, into: &arena)
+            try await send()
+            while !underWay.isEmpty { try await settle() }
+            return IngestRoute.response(answer, options.isDryRun ? .none : .committed)
+        } catch {
+            // What is under way will be stored all the same; its counts belong into the answer.
+            while !underWay.isEmpty { _ = await settleAnyway() }
+            return broken(by: error)
+        }
+    }
+
+    private enum StreamFailure: Error {
+        case body(BodyError)
+        case ingest(IngestError)
+    }
+
+    private mutating func read(_ body: BodyReader) async throws(StreamFailure) {
+        var buffer: [UInt8] = []
+        buffer.reserveCapacity(1 << 16)
+        while true {
+            let step: BodyReader.Step
+            do throws(BodyError) { step = try await body.next(into: &buffer, until: chunkDue) } catch {
+                throw .body(error)
+            }
+            switch step {
+            case .bytes: try await decode(buffer)
+            case .nothing: try await send()
+            case .end: return
+            }
+            buffer.removeAll(keepingCapacity: true)
+        }
+    }
+
+    private mutating func decode(_ buffer: [UInt8]) async throws(StreamFailure) {
+        var offset = 0
+        while offset < buffer.count {
+            let before = offset
+            lines.decode(
+                buffer.span, from: &offset, untilLine: chunkStart + Self.chunkLinesMax, context: &context,
+                into: &arena)
+            chunkBytes += offset - before
+            if chunkDue == .never { chunkDue = .after(Self.chunkAgeMax) }
+            let isFull = lines.lines >= chunkStart + Self.chunkLinesMax || chunkBytes >= Self.chunkBytesMax
+            if isFull { try await send() }
+        }
+    }
+
+    /// Hands the chunk over to the writers, after waiting for the oldest one under way if there are two.
+    private mutating func send() async throws(StreamFailure) {
+        chunkDue = .never
+        chunkStart = lines.lines
+        defer {
+            chunkBytes = 0
+            context.receivedAt = WallClock.microseconds()
+        }
+        if arena.records.isEmpty, arena.rejections.isEmpty { return }
+        let full = arena
+        arena = EventArena()
+        arena.bytes.reserveCapacity(full.bytes.count)
+        arena.records.reserveCapacity(full.records.count)
+        if options.isDryRun {
+            answer.add(full, verdicts: full.records.map { _ in .stored })
+            return
+        }
+        if underWay.count == Self.chunksUnderWayMax { try await settle() }
+        let (ingestor, id, receivedAt, bytes) = (route.ingestor, request.id, context.receivedAt, chunkBytes)
+        let task = Task { () -> Result<[Verdict], IngestError> in
+            do throws(IngestError) {
+                return .success(
+                    try await ingestor.store(full, requestID: id, receivedAt: receivedAt, bytes: bytes, waits: true))
+            } catch {
+                return .failure(error)
+            }
+        }
+        underWay.append(Chunk(arena: full, task: task))
+    }
+
+    /// Waits for the oldest chunk and counts it.
+    private mutating func settle() async throws(StreamFailure) {
+        if let error = await settleAnyway() { throw .ingest(error) }
+    }
+
+    private mutating func settleAnyway() async -> IngestError? {
+        let chunk = underWay.removeFirst()
+        switch await chunk.task.value {
+        case .success(let verdicts):
+            answer.add(chunk.arena, verdicts: verdicts)
+            return nil
+        case .failure(let error): return error
+        }
+    }
+
+    /// The answer to a body that could not be taken to its end: the problem, and what has been stored nevertheless.
+    private func broken(by failure: StreamFailure) -> Response {
+        var response: Response
+        switch failure {
+        case .body(let error): response = request.problem(error)
+        case .ingest(let error): response = IngestRoute.unavailable(request, error)
+        }
+        response.closes = true
+        if answer.received == 0 { return response }
+        response.fields.append(("X-Events-Stored", "\(answer.stored)"))
+        response.fields.append(("X-Events-Received", "\(answer.received)"))
+        return response
+    }
+}

@@ -1,0 +1,35 @@
+import Events
+
+/// What became of one event.
+package enum Verdict: Equatable, Sendable {
+    case stored
+    case duplicate
+    /// PostgreSQL would not take it, for this SQLSTATE; it has been kept as a reject.
+    case refused(sqlState: String)
+}
+
+/// Why nothing could be said of a request's events; sending them again is right in every case.
+package enum IngestError: Error, Equatable, Sendable {
+    /// The queue is full.
+    case overloaded
+    /// PostgreSQL cannot be reached, or did not answer in time.
+    case unavailable(String)
+    /// This process was declared dead by the others and must not write any more.
+    case fenced
+}
+
+/// The events of one request, or of one chunk of a streamed one, that go to one writer.
+struct Submission: Sendable {
+    let arena: EventArena
+    let events: [PreparedEvent]
+    /// Kept as rejects in the same transaction.
+    let rejections: [Rejection]
+    let requestID: String
+    /// Microseconds since 1970.
+    let receivedAt: Int64
+    /// Bytes of JSON as received, for the totals.
+    let bytes: Int
+
+    /// About what it occupies in memory and in a COPY, for limits.
+    var weight: Int { bytes + 128 * (events.count + rejections.count) }
+}
