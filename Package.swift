@@ -55,6 +55,7 @@ let package = Package(
 
         // L3: the product.
         library("Ingest", ["Reactor", "HTTP", "Events", "Postgres", "Server", crypto, deque, logging, metrics]),
+        library("Jobs", ["Reactor", "Events", "Analytics", "Postgres", "Workers", deque, logging, metrics]),
 
         // L4: the program.
 

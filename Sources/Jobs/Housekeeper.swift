@@ -1,0 +1,105 @@
+package import Logging
+package import Postgres
+package import Reactor
+
+/// Drops what is old: outcomes by the day, and the older generation of the keys that tell duplicates.
+///
+/// Any number of nodes may do so at once. Every lock that would hold up writers is waited for only briefly, and asked
+/// for again the next time.
+package struct Housekeeper: Sendable {
+    private let configuration: PostgresConfiguration
+    private let limits: JobsLimits
+    private let loop: EventLoop
+    private let logger: Logger
+
+    /// Keeps the database of `configuration`, on a connection that lasts for one round.
+    package init(
+        _ configuration: PostgresConfiguration,
+        limits: JobsLimits = JobsLimits(),
+        loop: EventLoop,
+        logger: Logger
+    ) {
+        self.configuration = configuration
+        self.limits = limits
+        self.loop = loop
+        self.logger = logger
+    }
+
+    /// Does all that is due, and logs what could not be done.
+    package func runRound() async {
+        let connection = PostgresConnection(
+            configuration, name: "housekeeper", loop: loop, logger: logger)
+        let deadline = Deadline.after(limits.statement)
+        do throws(PostgresError) {
+            try await connection.ensureConnected(deadline: deadline)
+            let dropped = try await dropOutcomes(on: connection, deadline: deadline)
+            if !dropped.isEmpty { logger.info("dropped outcomes", metadata: ["partitions": "\(dropped)"]) }
+            if try await rotateKeys(on: connection, deadline: deadline) {
+                logger.info("rotated the generations of event keys")
+            }
+        } catch {
+            logger.debug("housekeeping put off", metadata: ["error": "\(error)"])
+        }
+        await connection.close()
+    }
+
+    /// Drops the day partitions of `job_outcomes` whose days are over for long enough; returns their names.
+    package func dropOutcomes(
+        on connection: PostgresConnection,
+        deadline: Deadline
+    ) async throws(PostgresError) -> [String] {
+        let result = try await connection.query(
+            """
+            SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                WHERE i.inhparent = 'job_outcomes'::regclass AND (regexp_match(
+                    pg_get_expr(c.relpartbound, c.oid), 'TO \\(''([^'']+)''\\)'))[1]::timestamptz
+                        <= now() - make_interval(days => $1)
+                ORDER BY c.relname
+            """,
+            [String(limits.housekeeping.outcomeDays)],
+            deadline: deadline
+        )
+        var dropped: [String] = []
+        for name in result.rows.compactMap({ $0[0] }) {
+            // The name is the PartitionKeeper's and needs no quotes. Another node may have been faster.
+            let sql = "SET LOCAL lock_timeout = \(lockMilliseconds); DROP TABLE IF EXISTS \(name)"
+            _ = try await connection.simple(sql, deadline: deadline)
+            dropped.append(name)
+        }
+        return dropped
+    }
+
+    /// Empties the older generation of `event_keys` and has the two change places, once the newer one is as old as
+    /// the window in which duplicates are told; returns whether it was time.
+    package func rotateKeys(
+        on connection: PostgresConnection,
+        deadline: Deadline
+    ) async throws(PostgresError) -> Bool {
+        let window = limits.housekeeping.dedupWindow.postgresInterval
+        let due = "rotated_at <= now() - interval '\(window)'"
+        let look = try await connection.simple("SELECT \(due) FROM event_keys_rotation", deadline: deadline)
+        guard look.last?.value == "t" else { return false }
+        let results = try await connection.simple(
+            """
+            SET LOCAL lock_timeout = \(lockMilliseconds);
+            DO $rotation$
+            BEGIN
+                PERFORM FROM event_keys_rotation WHERE \(due) FOR UPDATE;
+                IF NOT FOUND THEN RETURN; END IF;
+                LOCK TABLE event_keys, event_keys_previous IN ACCESS EXCLUSIVE MODE;
+                TRUNCATE event_keys_previous;
+                ALTER TABLE event_keys_previous RENAME TO event_keys_spare;
+                ALTER TABLE event_keys RENAME TO event_keys_previous;
+                ALTER TABLE event_keys_spare RENAME TO event_keys;
+                UPDATE event_keys_rotation SET rotated_at = now();
+            END
+            $rotation$;
+            SELECT rotated_at = now() FROM event_keys_rotation
+            """,
+            deadline: deadline
+        )
+        return results.last?.value == "t"
+    }
+
+    private var lockMilliseconds: Int64 { limits.housekeeping.lock.milliseconds }
+}
