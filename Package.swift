@@ -56,6 +56,9 @@ let package = Package(
         // L3: the product.
         library("Ingest", ["Reactor", "HTTP", "Events", "Postgres", "Server", crypto, deque, logging, metrics]),
         library("Jobs", ["Reactor", "Events", "Analytics", "Postgres", "Workers", deque, logging, metrics]),
+        library(
+            "Insight", ["Reactor", "HTTP", "Events", "Analytics", "Postgres", "Server", logging, metrics],
+            resources: [.embedInCode("Dashboard")]),
 
         // L4: the program.
 

@@ -1,0 +1,43 @@
+import Analytics
+import Server
+
+/// A file of the dashboard, as it is built into the program.
+struct DashboardPage: Sendable {
+    let path: String
+    let contentType: String
+    let bytes: [UInt8]
+    /// In quotes; of the bytes alone.
+    let tag: String
+
+    /// The page and what it loads.
+    static let all = [
+        DashboardPage("/", "text/html; charset=utf-8", PackageResources.index_html),
+        DashboardPage("/dashboard.css", "text/css; charset=utf-8", PackageResources.dashboard_css),
+        DashboardPage("/dashboard.js", "text/javascript; charset=utf-8", PackageResources.dashboard_js),
+    ]
+
+    private init(_ path: String, _ contentType: String, _ bytes: [UInt8]) {
+        self.path = path
+        self.contentType = contentType
+        self.bytes = bytes
+        tag = "\"" + String(hash64(bytes.span), radix: 16) + "\""
+    }
+
+    /// The file, or 304 when the client has it.
+    func response(ifNoneMatch: String?) -> Response {
+        // Always asked for again: the files change together, with the program.
+        var fields = [("ETag", tag), ("Cache-Control", "no-cache")]
+        let known = (ifNoneMatch ?? "").split(separator: ",").map { $0.drop { $0 == " " } }
+        if known.contains(where: { $0 == "*" || $0 == tag || $0 == "W/" + tag }) {
+            return Response(status: 304, contentType: nil, fields: fields, bytes: [])
+        }
+        fields += [
+            ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"),
+            (
+                "Content-Security-Policy",
+                "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
+            ),
+        ]
+        return Response(contentType: contentType, fields: fields, bytes: bytes)
+    }
+}

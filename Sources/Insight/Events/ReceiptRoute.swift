@@ -1,0 +1,124 @@
+import Events
+import HTTP
+import Postgres
+import Reactor
+import Server
+
+// GET /v1/events/{id}
+
+extension InsightRoutes {
+    /// What became of an event: stored, or rejected and why.
+    func receipt(id: String, _ parameters: ReadParameters) async throws(ReadError) -> Response {
+        let source = try parameters.text("source", bytesMax: limits.parameterBytesMax)
+        let deadline = Deadline.after(limits.readTimeout)
+        var writer = JSONWriter()
+        if let event = try await stored(id, source, deadline) {
+            event.write(to: &writer, isReceipt: true)
+        } else if let reject = try await rejected(id, deadline) {
+            reject.write(to: &writer)
+        } else {
+            throw .notFound("There is no event with this id.")
+        }
+        return Response(fields: [("Cache-Control", "no-store")], bytes: writer.finish())
+    }
+
+    /// The newest event of that id.
+    ///
+    /// The places of all candidates are found first: with a LIMIT in the same query the planner would rather walk back
+    /// through time until it meets one.
+    private func stored(
+        _ id: String,
+        _ source: String?,
+        _ deadline: Deadline
+    ) async throws(ReadError) -> StoredEvent? {
+        var conditions: [String] = []
+        var parameters: [String?] = []
+        if let source {
+            parameters = [sources.eventKey(source, id), source]
+            conditions = ["key = $1::uuid AND source = $2"]
+        } else {
+            parameters = [id]
+            conditions = ["id = $1"]
+        }
+        if parseUUID(Array(id.utf8).span) != nil {
+            parameters.append(id)
+            let own = "key = $\(parameters.count)::uuid AND id IS NULL"
+            conditions.append(source == nil ? own : own + " AND source = $2")
+        }
+        let candidates = conditions.map { "SELECT ts, key, bucket FROM events WHERE \($0)" }
+        let sql = """
+            WITH found AS MATERIALIZED (\(candidates.joined(separator: " UNION ALL "))),
+                 newest AS MATERIALIZED (SELECT * FROM found ORDER BY ts DESC, key DESC LIMIT 1)
+            SELECT \(StoredEvent.columns) FROM events WHERE (ts, key, bucket) = (SELECT ts, key, bucket FROM newest)
+            """
+        return try await first(sql, parameters, deadline).map { values throws(ReadError) in
+            try StoredEvent(values)
+        }
+    }
+
+    private func rejected(_ id: String, _ deadline: Deadline) async throws(ReadError) -> RejectedEvent? {
+        let sql = """
+            SELECT id, code, pointer, detail, (extract(epoch FROM received_at) * 1000000)::bigint, raw
+              FROM rejects WHERE id = $1 ORDER BY received_at DESC, n DESC LIMIT 1
+            """
+        return try await first(sql, [id], deadline).map { values throws(ReadError) in
+            try RejectedEvent(values)
+        }
+    }
+
+    private func first(
+        _ sql: String,
+        _ parameters: [String?],
+        _ deadline: Deadline
+    ) async throws(ReadError) -> [String?]? {
+        do throws(PostgresError) {
+            return try await reader.query(sql, parameters, deadline: deadline).rows.first
+        } catch {
+            throw .database(error)
+        }
+    }
+}
+
+/// One row of the table `rejects`.
+struct RejectedEvent: Equatable, Sendable {
+    let id: String
+    let code: String
+    let pointer: String
+    let detail: String
+    /// Microseconds since 1970.
+    let receivedAt: Int64
+    let raw: [UInt8]
+
+    init(_ values: [String?]) throws(ReadError) {
+        var row = ReadRow(values)
+        id = try row.string()
+        code = try row.string()
+        pointer = try row.string()
+        detail = try row.string()
+        receivedAt = try row.integer()
+        raw = try row.bytes() ?? []
+    }
+
+    func write(to writer: inout JSONWriter) {
+        writer.beginObject()
+        writer.member("id", id)
+        writer.member("received_at", time: receivedAt)
+        writer.member("verdict", "rejected")
+        writer.key("error")
+        writer.beginObject()
+        writer.member("code", code)
+        writer.member("pointer", pointer)
+        writer.member("detail", detail)
+        writer.endObject()
+        if UTF8Check.firstInvalid(in: raw.span) == nil {
+            writer.key("raw")
+            writer.string(utf8: raw.span)
+        } else {
+            var text: [UInt8] = []
+            Base64.append(raw.span, to: &text)
+            writer.key("raw_base64")
+            writer.string(utf8: text.span)
+        }
+        writer.endObject()
+    }
+}

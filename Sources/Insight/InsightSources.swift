@@ -1,0 +1,168 @@
+import HTTP
+package import Reactor
+import Server
+
+/// What the read side learns from other parts of the program.
+package struct InsightSources: Sendable {
+    package var node: NodeFacts
+    /// This node's workers, as they are now.
+    package var workers: @Sendable () async -> [WorkerFacts]
+    /// Whether events can be taken.
+    package var readiness: @Sendable () async -> Readiness
+    /// Events that this node refused because of overload, since its start.
+    package var shed: @Sendable () -> Int64
+    /// Memory and CPU of this process, for `/metrics`.
+    package var process: @Sendable () -> ProcessFacts
+    /// The key, as a UUID's text, that an event of this source and id has in the table `events`.
+    package var eventKey: @Sendable (_ source: String, _ id: String) -> String
+
+    /// Sources; each closure is called when a request needs it, and must be quick.
+    package init(
+        node: NodeFacts,
+        workers: @escaping @Sendable () async -> [WorkerFacts],
+        readiness: @escaping @Sendable () async -> Readiness,
+        shed: @escaping @Sendable () -> Int64,
+        process: @escaping @Sendable () -> ProcessFacts,
+        eventKey: @escaping @Sendable (_ source: String, _ id: String) -> String
+    ) {
+        self.node = node
+        self.workers = workers
+        self.readiness = readiness
+        self.shed = shed
+        self.process = process
+        self.eventKey = eventKey
+    }
+}
+
+/// What does not change while a node runs.
+package struct NodeFacts: Sendable {
+    package let name: String
+    package let version: String
+    /// Microseconds since 1970.
+    package let startedAt: Int64
+    /// The same moment on the clock that never jumps.
+    package let started: Deadline
+    /// `embedded` or `external`.
+    package let databaseKind: String
+    /// The timer of swift-metrics that Ingest records its requests with.
+    package let ingestTimer: String
+
+    /// Facts about a node that starts now, unless said otherwise.
+    package init(
+        name: String,
+        version: String,
+        databaseKind: String,
+        ingestTimer: String = "millrace_ingest_duration_seconds",
+        startedAt: Int64 = WallClock.microseconds(),
+        started: Deadline = .now()
+    ) {
+        self.name = name
+        self.version = version
+        self.databaseKind = databaseKind
+        self.ingestTimer = ingestTimer
+        self.startedAt = startedAt
+        self.started = started
+    }
+
+    var uptime: Duration { Deadline.now().duration(since: started) }
+}
+
+/// One worker of this node's pool.
+package struct WorkerFacts: Equatable, Sendable {
+    package var slot: Int
+    package var pid: Int32?
+    package var state: String
+    package var jobID: Int64?
+    package var jobKind: String?
+    package var jobAge: Duration?
+    package var jobsDone: Int
+    package var restarts: Int
+    package var age: Duration?
+    package var residentBytes: Int64?
+
+    /// A worker with what is known about it.
+    package init(
+        slot: Int,
+        pid: Int32? = nil,
+        state: String,
+        jobID: Int64? = nil,
+        jobKind: String? = nil,
+        jobAge: Duration? = nil,
+        jobsDone: Int = 0,
+        restarts: Int = 0,
+        age: Duration? = nil,
+        residentBytes: Int64? = nil
+    ) {
+        self.slot = slot
+        self.pid = pid
+        self.state = state
+        self.jobID = jobID
+        self.jobKind = jobKind
+        self.jobAge = jobAge
+        self.jobsDone = jobsDone
+        self.restarts = restarts
+        self.age = age
+        self.residentBytes = residentBytes
+    }
+}
+
+/// Whether the service can take events, or why not.
+package struct Readiness: Equatable, Sendable {
+    /// Why events cannot be taken; none when they can.
+    package var reasons: [String]
+    /// `up` or `away`: with a spool events can be taken all the same.
+    package var database: String
+
+    /// The state with these reasons against it.
+    package init(reasons: [String], database: String) {
+        self.reasons = reasons
+        self.database = database
+    }
+
+    var response: Response {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.member("status", reasons.isEmpty ? "ready" : "unready")
+        writer.member("database", database)
+        if !reasons.isEmpty {
+            writer.key("reasons")
+            writer.beginArray()
+            for reason in reasons { writer.string(reason) }
+            writer.endArray()
+        }
+        writer.endObject()
+        return Response(
+            status: reasons.isEmpty ? 200 : 503,
+            fields: reasons.isEmpty ? [] : [("Retry-After", "1")],
+            bytes: writer.finish()
+        )
+    }
+}
+
+/// Bounds of what one request reads; what would exceed one is refused or comes in parts.
+package struct InsightLimits: Sendable {
+    /// `/v1/stats` and a sample.
+    package var statsTimeout = Duration.seconds(2)
+    /// One page of events, a receipt, or a whole series.
+    package var readTimeout = Duration.seconds(10)
+    /// Types in `/v1/stats`; they are the most frequent ones.
+    package var typesMax = 1_000
+    package var seriesPointsMax = 10_000
+    /// Rows with sketches read at once: 250 take about a millisecond to decode and merge.
+    package var seriesRowsMax = 250
+    package var eventsLimitMax = 1_000
+    package var eventsLimitDefault = 100
+    /// A page of the list ends early once it holds this much.
+    package var listBytesMax = 8 * 1_024 * 1_024
+    /// What one query of an export is sized for, by the events before it.
+    package var pageBytesAimed = 1_024 * 1_024
+    package var pageRowsFirst = 128
+    package var pageRowsMax = 1_000
+    /// Bytes of a parameter's value: the largest source.
+    package var parameterBytesMax = 1_024
+    /// Seconds of samples that are kept.
+    package var samplesMax = 900
+
+    /// The defaults.
+    package init() {}
+}

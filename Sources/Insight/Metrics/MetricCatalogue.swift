@@ -1,0 +1,41 @@
+/// What the HELP lines say.
+enum MetricCatalogue {
+    /// A sentence for that family; for one that is not listed, its name in words.
+    static func help(_ name: String) -> String {
+        if let sentence = sentences[name] { return sentence }
+        let words = name.split(separator: "_").drop { $0 == "millrace" }
+        return words.joined(separator: " ") + "."
+    }
+
+    private static let sentences: [String: String] = [
+        "millrace_build_info": "Always 1; the labels say which program this is.",
+        "millrace_metrics_omitted": "Metrics that were not taken: too many, or a name that another kind has.",
+        "millrace_uptime_seconds": "Seconds since this node started.",
+        "millrace_database_up": "Whether the last look at the database succeeded.",
+        "millrace_analytics_lag_events": "Events that are stored and not yet in the rollups.",
+        "millrace_analytics_lag_seconds": "Age of the oldest analytics job that is not done.",
+        "millrace_jobs": "Analytics jobs by state.",
+        "millrace_events_received_total": "Events that came in.",
+        "millrace_events_stored_total": "Events that were stored.",
+        "millrace_events_duplicates_total": "Events that had been stored before.",
+        "millrace_events_rejected_total": "Events that were refused and kept as rejects.",
+        "millrace_http_request_duration_seconds": "Time from a request's head to its answer.",
+        "millrace_http_responses_total": "Answers by class of their status.",
+        "millrace_http_connections_accepted_total": "Connections that were accepted.",
+        "millrace_http_connections_refused_total": "Connections that were refused.",
+        "millrace_http_connections_open": "Connections that are open.",
+        "millrace_postgres_connects_total": "Connections made to PostgreSQL.",
+        "millrace_postgres_connect_failures_total": "Attempts to connect to PostgreSQL that failed.",
+        "millrace_postgres_connections_lost_total": "Connections to PostgreSQL that broke.",
+        "millrace_postgres_timeouts_total": "Queries that PostgreSQL did not answer in time.",
+        "millrace_workers_restarts_total": "Worker processes that were started again.",
+        "millrace_workers_crashes_total": "Worker processes that died at work.",
+        "millrace_workers_timeouts_total": "Jobs that took too long and were stopped.",
+        "millrace_workers_jobs_total": "Jobs that workers have answered.",
+        "millrace_workers_job_seconds": "Time that workers took for a job.",
+        "process_cpu_seconds_total": "CPU time of this process, user and system.",
+        "process_resident_memory_bytes": "Resident memory of this process.",
+        "process_open_fds": "Open file descriptors of this process.",
+        "process_start_time_seconds": "Start of this process, in seconds since 1970.",
+    ]
+}
