@@ -28,6 +28,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let package = Package(
     name: "millrace",
+    products: [.executable(name: "millrace", targets: ["millrace"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -61,6 +62,13 @@ let package = Package(
             resources: [.embedInCode("Dashboard")]),
 
         // L4: the program.
+        .executableTarget(
+            name: "millrace",
+            dependencies: [
+                "Reactor", "HTTP", "Events", "Analytics", "Workers", "Postgres", "Server", "Ingest", "Jobs",
+                "Insight", arguments, logging, metrics,
+            ],
+            swiftSettings: strict),
 
         // Tests: real PostgreSQL, real processes, real sockets.
         tests("HTTP", ["HTTP"]),

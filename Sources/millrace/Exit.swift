@@ -1,0 +1,24 @@
+/// What the program's exit codes mean.
+enum Exit {
+    static let success: Int32 = 0
+    /// Something failed while it ran.
+    static let failure: Int32 = 1
+    /// The command line, a variable or the configuration file is wrong.
+    static let usage: Int32 = 2
+    /// The database belongs to another version and must not be touched (EX_CONFIG of sysexits.h).
+    static let foreignDatabase: Int32 = 78
+}
+
+/// Ends a command with a code and one line for people on standard error.
+struct CommandFailure: Error, Equatable {
+    let code: Int32
+    let message: String
+
+    init(_ code: Int32, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    /// A failure at run time.
+    init(_ message: String) { self.init(Exit.failure, message) }
+}

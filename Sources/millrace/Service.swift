@@ -1,0 +1,153 @@
+import Ingest
+import Insight
+import Jobs
+import Logging
+import Postgres
+import Reactor
+import Server
+import Workers
+
+/// The running service: every part of the program, made in the order in which they need each other, and ended in the
+/// opposite one.
+///
+///     database → node (lease, queue, workers) → writers → routes → listeners → a signal → back again
+struct Service {
+    private let configuration: ServiceConfiguration
+    private let logger: Logger
+    private let metrics: PrometheusMetrics
+    private let loops: [EventLoop]
+
+    /// What makes the service end.
+    enum End: Sendable {
+        case signal(CInt)
+        /// The other nodes have declared this one dead.
+        case fenced
+    }
+
+    /// Runs the service until a signal ends it; returns the program's exit code.
+    static func run(_ configuration: ServiceConfiguration) async -> Int32 {
+        let logger = Logger(label: "millrace")
+        do throws(ServiceFailure) {
+            let service = try Service(configuration, logger: logger)
+            return try await service.run()
+        } catch {
+            logger.critical("the service cannot run", metadata: ["reason": "\(error.message)"])
+            Output.complain("millrace: \(error.message)")
+            return error.code
+        }
+    }
+
+    private init(_ configuration: ServiceConfiguration, logger: Logger) throws(ServiceFailure) {
+        self.configuration = configuration
+        self.logger = logger
+        metrics = Metrics.bootstrap()
+        ProcessSetup.raiseDescriptorLimit()
+        do throws(SystemError) {
+            var loops: [EventLoop] = []
+            for index in 0..<configuration.loops { loops.append(try EventLoop(name: "loop-\(index)")) }
+            self.loops = loops
+        } catch {
+            throw ServiceFailure(Exit.failure, "no event loop: \(error)")
+        }
+    }
+
+    /// Where everything but other loops' connections lives.
+    private var loop: EventLoop { loops[0] }
+
+    private func run() async throws(ServiceFailure) -> Int32 {
+        let lock = try lockData()
+        let events = try await ServiceEvents(loop: loop)
+        let database = try await ServiceDatabase.open(configuration, loop: loop, logger: logger)
+        let node: ServiceNode
+        let servers: [HTTPServer]
+        let reading: ServiceReading
+        do throws(ServiceFailure) {
+            node = try await ServiceNode.start(
+                configuration, database: database, loop: loop, logger: logger, onFenced: { events.send(.fenced) })
+            reading = ServiceReading.start(metrics, configuration, database, node, loop: loop, logger: logger)
+            servers = try await listen(node, reading)
+        } catch {
+            await database.close(deadline: .after(configuration.drainTimeout))
+            throw error
+        }
+        for server in servers { Output.say("listening on http://\(server.address)") }
+        let code = await waitForEnd(events, servers, node)
+        await reading.stop()
+        await database.close(deadline: .after(configuration.drainTimeout))
+        logger.notice("stopped")
+        withExtendedLifetime(lock) {}
+        return code
+    }
+
+    private func lockData() throws(ServiceFailure) -> FileLock {
+        let path = configuration.data + "/lock"
+        do throws(SystemError) {
+            try ProcessSetup.makeDirectory(configuration.data)
+            return try FileLock(path: path)
+        } catch {
+            throw ServiceFailure(
+                Exit.failure, error.call == "flock" ? "another service holds the lock \(path)" : "\(path): \(error)")
+        }
+    }
+
+    private func listen(_ node: ServiceNode, _ reading: ServiceReading) async throws(ServiceFailure) -> [HTTPServer] {
+        var router = Router()
+        node.ingest.add(to: &router)
+        reading.routes.add(to: &router)
+        var servers: [HTTPServer] = []
+        for address in configuration.listen {
+            var settings = HTTPServerConfiguration()
+            settings.host = address.host
+            settings.port = address.port
+            settings.allowsRemote = configuration.isOpen
+            do throws(SystemError) {
+                servers.append(try await HTTPServer(settings, router: router, loops: loops, logger: logger))
+            } catch {
+                throw ServiceFailure(Exit.failure, "cannot listen on \(address): \(error)")
+            }
+        }
+        if !configuration.isOpen {
+            logger.notice("only clients on this machine are answered; --open lets everyone in")
+        }
+        return servers
+    }
+
+    // MARK: The end
+
+    /// Waits for a reason to end, and ends in order: no new requests, answers to all that run, what was stored handed
+    /// over to the queue, the queue's work applied or given back.
+    private func waitForEnd(_ events: ServiceEvents, _ servers: [HTTPServer], _ node: ServiceNode) async -> Int32 {
+        let reason = await events.next()
+        let deadline = Deadline.after(configuration.drainTimeout)
+        switch reason {
+        case .signal(let signal): logger.notice("stopping", metadata: ["signal": "\(signal)"])
+        case .fenced: logger.error("the other nodes have declared this one dead; it ends")
+        }
+        let hastening = Task {
+            _ = await events.next()
+            if Task.isCancelled { return }
+            for server in servers { await server.drain(deadline: .after(.seconds(2))) }
+            await node.hasten()
+        }
+        await withTaskGroup { group in
+            for server in servers { group.addTask { await server.drain(deadline: deadline) } }
+        }
+        await node.stop(deadline: deadline)
+        // Ended here: nobody sends events any more.
+        hastening.cancel()
+        events.close()
+        if case .fenced = reason { return Exit.failure }
+        return Exit.success
+    }
+}
+
+/// Why the service does not run, and the exit code that says so.
+struct ServiceFailure: Error {
+    let code: Int32
+    let message: String
+
+    init(_ code: Int32, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+}

@@ -1,0 +1,102 @@
+import Logging
+
+/// Everything that `serve` can be told, checked.
+struct ServiceConfiguration: Equatable, Sendable {
+    /// Addresses to listen on; at least one.
+    var listen: [ListenAddress]
+    /// A libpq URI or connection string, with its password; `nil` for the embedded cluster below `data`.
+    var database: String?
+    /// The folder of the service; may be relative to the working directory.
+    var data: String
+    /// Worker processes.
+    var workers: Int
+    /// Event loops for connections.
+    var loops: Int
+    /// Connections to the database that write events.
+    var writers: Int
+    /// Whether clients of other machines are answered although there are no keys.
+    var isOpen: Bool
+    /// Whether the schema is brought up to date at the start.
+    var migrates: Bool
+    var logFormat: LogFormat
+    var logLevel: Logger.Level
+    var bodyBytesMax: Int
+    var drainTimeout: Duration
+    /// Of the node.
+    var name: String
+
+    static let workersMax = 256
+    static let loopsMax = 64
+    static let writersMax = 64
+    static let nameBytesMax = 255
+
+    /// For logs and people: without the password.
+    var maskedDatabase: String { database.map { SecretMask.mask(conninfo: $0) } ?? "embedded" }
+
+    /// - Throws: ``ConfigurationError/invalidValue(_:value:_:expected:)`` for the first value that is none.
+    init(_ configuration: Configuration) throws(ConfigurationError) {
+        let reader = SettingReader(configuration: configuration)
+        listen = try reader.values(of: .listen, "an address like 127.0.0.1:8080") { ListenAddress($0) }
+        // An empty one would make libpq look for a server by itself.
+        database = try reader.values(of: .database, "a URI or connection string") { $0.isEmpty ? nil : $0 }
+            .last
+        data = try reader.value(of: .data, "a folder") { $0.isEmpty ? nil : $0 }
+        workers = try reader.count(of: .workers, max: Self.workersMax)
+        loops = try reader.count(of: .loops, max: Self.loopsMax)
+        writers = try reader.count(of: .writers, max: Self.writersMax)
+        isOpen = try reader.yesOrNo(of: .open)
+        migrates = try !reader.yesOrNo(of: .noMigrate)
+        logFormat = try reader.value(of: .log, "json or text") { LogFormat(rawValue: $0) }
+        let levels = Logger.Level.allCases.map(\.rawValue)
+        logLevel = try reader.value(of: .logLevel, "one of \(levels.joined(separator: ", "))") {
+            Logger.Level(rawValue: $0.lowercased())
+        }
+        bodyBytesMax = try reader.value(of: .maxBody, "a size like 16MiB") { SettingText.bytes($0) }
+        drainTimeout = try reader.value(of: .drainTimeout, "a time like 30s, a day at most") {
+            SettingText.duration($0)
+        }
+        name = try reader.value(of: .name, "a name of 1 to \(Self.nameBytesMax) bytes") {
+            1...Self.nameBytesMax ~= $0.utf8.count ? $0 : nil
+        }
+    }
+}
+
+/// Turns texts into values, naming the setting and its origin where that fails.
+private struct SettingReader {
+    let configuration: Configuration
+
+    func values<Value>(
+        of setting: Setting,
+        _ expected: String,
+        _ parse: (String) -> Value?
+    ) throws(ConfigurationError) -> [Value] {
+        let given = configuration[setting]
+        var values: [Value] = []
+        for text in given.texts {
+            guard let value = parse(text) else {
+                throw .invalidValue(setting, value: text, given.origin, expected: expected)
+            }
+            values.append(value)
+        }
+        return values
+    }
+
+    func value<Value>(
+        of setting: Setting,
+        _ expected: String,
+        _ parse: (String) -> Value?
+    ) throws(ConfigurationError) -> Value {
+        guard let value = try values(of: setting, expected, parse).last else {
+            throw .invalidValue(setting, value: "", configuration[setting].origin, expected: expected)
+        }
+        return value
+    }
+
+    func count(of setting: Setting, max: Int) throws(ConfigurationError) -> Int {
+        try value(of: setting, "a number from 1 to \(max)") { SettingText.count($0, in: 1...max) }
+    }
+
+    func yesOrNo(of setting: Setting) throws(ConfigurationError) -> Bool {
+        try value(of: setting, "yes or no") { SettingText.yesOrNo($0) }
+    }
+}

@@ -1,0 +1,109 @@
+import Ingest
+import Insight
+import Jobs
+import Logging
+import Postgres
+import Reactor
+import Workers
+
+/// What makes this process a member of the installation: its lease, its workers, its writers, and who keeps house.
+struct ServiceNode: Sendable {
+    let ingest: IngestRoute
+    private let ingestor: Ingestor
+    private let jobs: JobsService
+    private let pool: WorkerPool
+    private let upkeep: Task<Void, Never>
+
+    /// How often days to come are given partitions: often enough for a clock that jumps, rarely enough to cost nothing.
+    private static let upkeepInterval = Duration.seconds(600)
+
+    static func start(
+        _ configuration: ServiceConfiguration, database: ServiceDatabase, loop: EventLoop, logger: Logger,
+        onFenced: @escaping @Sendable () -> Void
+    ) async throws(ServiceFailure) -> ServiceNode {
+        let pool = try await startPool(configuration, loop: loop, logger: logger)
+        let jobs: JobsService
+        do throws(PostgresError) {
+            jobs = try await JobsService.register(
+                database.configuration, name: configuration.name, writers: configuration.writers, runner: pool,
+                loop: loop, logger: logger, deadline: .after(.seconds(30)), onFenced: { onFenced() })
+        } catch {
+            await pool.drain(deadline: .now())
+            throw ServiceFailure(Exit.failure, "cannot register this node: \(error)")
+        }
+        var settings = IngestConfiguration(streams: jobs.registration.streams, database: database.configuration)
+        settings.bodyBytesMax = configuration.bodyBytesMax
+        let hooks = WriterHooks(
+            stored: { jobs.store(stream: $0, lo: $1, hi: $2, lines: $3) }, cut: { jobs.wake() }, fenced: onFenced)
+        let ingestor = Ingestor(settings, hooks: hooks, loop: loop, logger: logger)
+        await ingestor.start()
+        await jobs.start()
+        // Ended by `stop`.
+        let upkeep = Task(executorPreference: loop) { await keep(database, loop: loop, logger: logger) }
+        return ServiceNode(
+            ingest: IngestRoute(ingestor, settings), ingestor: ingestor, jobs: jobs, pool: pool, upkeep: upkeep)
+    }
+
+    private static func startPool(
+        _ configuration: ServiceConfiguration, loop: EventLoop, logger: Logger
+    ) async throws(ServiceFailure) -> WorkerPool {
+        do throws(SystemError) {
+            var settings = WorkerPoolConfiguration.builtIn(
+                size: configuration.workers, millrace: try Machine.programPath())
+            let variables = try Machine.environment()
+            for name in ["PATH", "LANG", "LC_ALL", "TMPDIR", "MILLRACE_WORKER_FAULTS"] {
+                settings.environment[name] = variables[name]
+            }
+            // A worker that crashes is replaced in milliseconds; its own backtrace would take seconds.
+            settings.environment["SWIFT_BACKTRACE"] = "enable=no"
+            settings.seed = .random(in: 0 ... .max)
+            let pool = WorkerPool(settings, loop: loop, logger: logger)
+            await pool.start()
+            return pool
+        } catch {
+            throw ServiceFailure(Exit.failure, "cannot start workers: \(error)")
+        }
+    }
+
+    private static func keep(_ database: ServiceDatabase, loop: EventLoop, logger: Logger) async {
+        while !Task.isCancelled {
+            await loop.sleep(for: upkeepInterval)
+            if Task.isCancelled { return }
+            do throws(PostgresError) { try await database.makePartitions(deadline: .after(.seconds(60))) } catch {
+                logger.error("cannot make partitions", metadata: ["reason": "\(error)"])
+            }
+        }
+    }
+
+    /// Stops the writers, then the queue, in this order: what was written is cut into jobs before the node leaves.
+    func stop(deadline: Deadline) async {
+        upkeep.cancel()
+        await ingestor.stop()
+        await jobs.stop(deadline: deadline)
+        await upkeep.value
+    }
+
+    /// Ends the workers at once: what they had is given back to the queue.
+    func hasten() async { await pool.drain(deadline: .after(.seconds(1))) }
+
+    /// What the read side asks this node.
+    func sources(_ facts: NodeFacts, reader: PostgresPool) -> InsightSources {
+        let (pool, ingestor) = (pool, ingestor)
+        return InsightSources(
+            node: facts,
+            workers: { await pool.snapshot().map(WorkerFacts.init) },
+            readiness: { await ServiceReading.readiness(of: reader) },
+            shed: { ingestor.requestsShed },
+            process: { ServiceReading.processFacts() },
+            eventKey: { EventKey.text(source: $0, id: $1) })
+    }
+}
+
+extension WorkerFacts {
+    fileprivate init(_ status: WorkerStatus) {
+        self.init(
+            slot: status.slot, pid: status.pid, state: status.state.rawValue, jobID: status.jobID,
+            jobKind: status.jobKind, jobAge: status.jobAge, jobsDone: status.jobsDone, restarts: status.restarts,
+            age: status.age, residentBytes: status.residentBytes.map { Int64($0) })
+    }
+}

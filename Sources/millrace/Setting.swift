@@ -1,0 +1,110 @@
+/// Every setting of `serve`: one table for the flags, the variables, the file's keys and the help texts.
+enum Setting: String, CaseIterable, Sendable {
+    case listen
+    case database
+    case data
+    case workers
+    case loops
+    case writers
+    case open
+    case noMigrate = "no-migrate"
+    case log
+    case logLevel = "log-level"
+    case maxBody = "max-body"
+    case drainTimeout = "drain-timeout"
+    case name
+
+    /// The key in the configuration file, and the flag without its dashes.
+    var key: String { rawValue }
+
+    var flag: String { "--" + key }
+
+    var variable: String { Self.variable(ofKey: key) }
+
+    static func variable(ofKey key: String) -> String {
+        variablePrefix + key.uppercased().split(separator: "-").joined(separator: "_")
+    }
+
+    static let variablePrefix = "MILLRACE_"
+
+    /// Variables of the environment that give this setting, the first that is set counting.
+    var variables: [String] { self == .database ? [variable, "DATABASE_URL"] : [variable] }
+
+    /// Given as a flag without a value; elsewhere as yes or no.
+    var isSwitch: Bool { self == .open || self == .noMigrate }
+
+    /// Takes several values: the flag repeated, elsewhere separated by commas.
+    var isList: Bool { self == .listen }
+
+    /// Whether its value may hold a password.
+    var isSecret: Bool { self == .database }
+
+    /// What the help text calls the value.
+    var placeholder: String {
+        switch self {
+        case .listen: "host:port"
+        case .database: "url"
+        case .data: "dir"
+        case .workers, .loops, .writers: "n"
+        case .log: "format"
+        case .logLevel: "level"
+        case .maxBody: "size"
+        case .drainTimeout: "time"
+        case .name: "name"
+        case .open, .noMigrate: ""
+        }
+    }
+
+    /// One sentence or two for `--help`.
+    var summary: String {
+        switch self {
+        case .listen:
+            "Where to take requests; port 0 picks a free port and prints it. Repeat it for more addresses."
+        case .database:
+            "The PostgreSQL to store into, as a URI or a libpq connection string. Without it, an embedded one."
+        case .data: "The folder for what the service keeps on disk, such as the embedded PostgreSQL."
+        case .workers: "Processes that compute the statistics."
+        case .loops: "Threads that serve connections."
+        case .writers: "Connections that write events, each committing a batch at a time."
+        case .open: "Answer every client that reaches the port, not only those on this machine."
+        case .noMigrate: "Leave the database's schema as it is, and stop if it is not up to date."
+        case .log: "How to write the log on standard error: json, or text for people."
+        case .logLevel:
+            "The least severe level to log: trace, debug, info, notice, warning, error or critical."
+        case .maxBody: "The largest request body, in bytes or like 16MiB. Streamed NDJSON has no limit."
+        case .drainTimeout: "How long a stop may wait for requests and jobs under way, like 30s or 2m."
+        case .name: "What to call this node in logs and statistics."
+        }
+    }
+
+    /// The default in words, for `--help`.
+    var defaultSummary: String {
+        switch self {
+        case .workers: "one less than there are cores, at least one"
+        case .loops: "one up to two cores, then one for each two"
+        case .database: "none"
+        case .log: "text on a terminal, else json"
+        case .name: "the host's name"
+        case .listen, .data, .writers, .open, .noMigrate, .logLevel, .maxBody, .drainTimeout:
+            defaultText(on: Machine(cores: 1, hostName: "", logsToTerminal: false)) ?? ""
+        }
+    }
+
+    /// The value when nobody gives one; `nil` for none.
+    func defaultText(on machine: Machine) -> String? {
+        switch self {
+        case .listen: "127.0.0.1:8080"
+        case .database: nil
+        case .data: "./millrace-data"
+        case .workers: "\(max(1, machine.cores - 1))"
+        case .loops: "\(max(1, machine.cores / 2))"
+        case .writers: "2"
+        case .open, .noMigrate: "no"
+        case .log: machine.logsToTerminal ? "text" : "json"
+        case .logLevel: "info"
+        case .maxBody: "16MiB"
+        case .drainTimeout: "30s"
+        case .name: machine.hostName
+        }
+    }
+}
