@@ -71,8 +71,26 @@ let package = Package(
             swiftSettings: strict),
 
         // Tests: real PostgreSQL, real processes, real sockets.
+        .target(
+            name: "TestSupport", dependencies: ["Reactor", "Postgres", logging], path: "Tests/TestSupport",
+            swiftSettings: strict),
+        tests("Reactor", ["Reactor", "CSystem", "TestSupport", "millrace"]),
         tests("HTTP", ["HTTP"]),
         tests("Events", ["Events"]),
         tests("Analytics", ["Analytics"]),
+        tests("Workers", ["Workers", "Reactor", "Analytics", "TestSupport", "millrace", logging]),
+        tests("Postgres", ["Reactor", "Postgres", "TestSupport", "millrace", logging]),
+        tests("Server", ["Server", "Reactor", "HTTP", "TestSupport", logging]),
+        tests("Ingest", ["Ingest", "Reactor", "HTTP", "Events", "Postgres", "Server", "TestSupport", "millrace", logging]),
+        tests("Jobs", ["Jobs", "Reactor", "Events", "Analytics", "Postgres", "Workers", "TestSupport", "millrace", logging]),
+        tests(
+            "Insight",
+            [
+                "Insight", "Reactor", "HTTP", "Events", "Analytics", "Postgres", "Server", "TestSupport", "millrace",
+                logging, metrics,
+            ]),
+        tests("millrace", ["millrace", "Reactor", "HTTP", "Postgres", "TestSupport", arguments, logging]),
+        tests("EndToEnd", ["Reactor", "HTTP", "Postgres", "TestSupport", "millrace", logging]),
+        tests("Style", []),
     ]
 )
