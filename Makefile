@@ -1,0 +1,53 @@
+# Everything there is to type. `make help` lists it.
+#
+# Settings: ARGS (options of `make run`), FILTER (tests of `make test`), SECONDS, REPEATS and EVENTS
+# (`make bench`), IMAGE (the name of `make image`).
+
+ARGS ?=
+FILTER ?=
+SECONDS ?= 8
+REPEATS ?= 3
+EVENTS ?= 300000
+IMAGE ?= millrace
+
+# The compiler itself refuses an import that the manifest does not allow.
+build := swift build --explicit-target-dependency-import-check error
+swift_code := Sources Tests Package.swift
+
+.PHONY: help run test lint format bench image setup-run setup-test setup-bench
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+run: setup-run ## build a release and serve on an embedded database (ARGS: options of `millrace serve`)
+	$(build) -c release --product millrace
+	exec "$$(swift build -c release --show-bin-path)/millrace" serve $(ARGS)
+
+test: setup-test ## build and run every test (FILTER: a regular expression of test names)
+	$(build) --build-tests
+	swift test --skip-build $(if $(FILTER),--filter '$(FILTER)')
+
+lint: ## check the formatting of the Swift code and the syntax of the scripts
+	swift format lint --strict --parallel --recursive $(swift_code)
+	@bash -n .ci/run .ci/setup
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/setup; fi
+	@if command -v python3 >/dev/null; then \
+	    python3 -c 'import ast, sys; [ast.parse(open(name).read(), name) for name in sys.argv[1:]]' \
+	        Benchmarks/run Benchmarks/*.py; fi
+
+format: ## format the Swift code in place
+	swift format --in-place --parallel --recursive $(swift_code)
+
+bench: setup-bench ## measure a release build (SECONDS, REPEATS, EVENTS); the table comes on standard output
+	@$(build) -c release --product millrace >&2
+	@Benchmarks/run --binary "$$(swift build -c release --show-bin-path)/millrace" \
+	    --seconds $(SECONDS) --repeats $(REPEATS) --events $(EVENTS)
+
+image: ## build the container image with docker, podman or buildah (IMAGE: its name)
+	@if command -v docker >/dev/null && docker info >/dev/null 2>&1; then docker build -t $(IMAGE) .; \
+	elif command -v podman >/dev/null; then podman build --format docker -t $(IMAGE) .; \
+	elif command -v buildah >/dev/null; then buildah build --format docker -t $(IMAGE) .; \
+	else echo 'make image: needs a running docker engine, podman or buildah; none was found' >&2; exit 1; fi
+
+setup-run setup-test setup-bench: setup-%:
+	@.ci/setup $*
