@@ -14,6 +14,8 @@ package struct BatchLimits: Sendable {
     package var cutInterval = Duration.milliseconds(250)
     /// How long a flush is tried before its requests are answered with 503.
     package var flushTimeout = Duration.seconds(30)
+    /// How long a cut of its own is tried before queued events are looked after again; it is tried again later.
+    package var cutTimeout = Duration.seconds(2)
     /// Identities that each writer remembers.
     package var recentKeysMax = 100_000
 

@@ -59,7 +59,8 @@ final class Flush {
             // Nothing of it was stored. The numbers are used up all the same; seqs may have gaps.
             metrics.rowsRefused()
             if rows.count == 1 {
-                try await keepRefused(rows[0], sqlState: state, of: &plan, isFirst: isFirst, deadline: deadline)
+                try await keepRefused(
+                    rows[0], sqlState: state, of: &plan, isFirst: isFirst, cuts: cuts, deadline: deadline)
                 return
             }
             let half = rows.count / 2
@@ -123,23 +124,11 @@ final class Flush {
 
     /// Keeps a row that PostgreSQL refused as a reject, so that it is not lost and its sender is told.
     private func keepRefused(
-        _ row: FlushRow, sqlState: String, of plan: inout FlushPlan, isFirst: Bool, deadline: Deadline
+        _ row: FlushRow, sqlState: String, of plan: inout FlushPlan, isFirst: Bool, cuts: Bool, deadline: Deadline
     ) async throws(IngestError) {
-        let submission = plan.submissions[row.submission]
-        let event = submission.arena.records[plan.event(of: row).record]
-        let bytes = submission.arena.bytes
-        let rejection = Rejection(
-            index: event.index, code: .refusedByDatabase, pointer: "",
-            detail: "PostgreSQL does not take it: SQLSTATE \(sqlState)",
-            id: event.id.isAbsent ? nil : String(decoding: bytes[event.id.range], as: UTF8.self),
-            raw: event.data.isAbsent ? [] : Array(bytes[event.data.range]))
-        let kept = Submission(
-            arena: EventArena(), events: [], rejections: [rejection] + (isFirst ? plan.submissions.flatMap(\.rejections) : []),
-            requestID: submission.requestID, receivedAt: submission.receivedAt,
-            bytes: isFirst ? plan.byteCount : 0)
-        var rest = FlushPlan([kept], recent: RecentKeys(capacity: 1))
+        var rest = plan.refusing(row, sqlState: sqlState, isFirst: isFirst)
         var unused: [Stored] = []
-        try await store(rest.rows, of: &rest, isFirst: true, cuts: false, into: &unused, deadline: deadline)
+        try await store([], of: &rest, isFirst: true, cuts: cuts, into: &unused, deadline: deadline)
         plan.set(.refused(sqlState: sqlState), of: row)
         logger.warning("PostgreSQL refused an event", metadata: ["sqlstate": "\(sqlState)"])
     }

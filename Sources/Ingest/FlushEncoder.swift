@@ -101,7 +101,7 @@ struct FlushEncoder {
             }
             if !event.data.isAbsent {
                 lines.append(contentsOf: Self.dataKey)
-                lines.append(copying: bytes.extracting(event.data.range))
+                lines.append(onOneLine: bytes.extracting(event.data.range))
             }
             lines.append(UInt8(ascii: "}"))
             lines.append(UInt8(ascii: "\n"))
@@ -119,5 +119,15 @@ struct FlushEncoder {
 extension [UInt8] {
     fileprivate mutating func append(decimal value: Int64) {
         append(contentsOf: String(value).utf8)
+    }
+
+    /// Appends JSON text; its line breaks, which can only stand between tokens, become spaces.
+    fileprivate mutating func append(onOneLine json: Span<UInt8>) {
+        append(addingCapacity: json.count) { room in
+            for index in json.indices {
+                let byte = json[index]
+                room.append(byte == UInt8(ascii: "\n") || byte == UInt8(ascii: "\r") ? UInt8(ascii: " ") : byte)
+            }
+        }
     }
 }

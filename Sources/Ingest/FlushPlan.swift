@@ -56,4 +56,18 @@ struct FlushPlan: Sendable {
     mutating func set(_ verdict: Verdict, of row: FlushRow) {
         verdicts[row.submission][row.event] = verdict
     }
+
+    /// The plan of what is written for `row`, which PostgreSQL has refused: no row, but the reject that it becomes.
+    ///
+    /// - Parameter isFirst: Whether nothing of this plan has been counted yet; then all that it counts besides rows.
+    func refusing(_ row: FlushRow, sqlState: String, isFirst: Bool) -> FlushPlan {
+        let origin = submissions[row.submission]
+        let event = origin.arena.records[self.event(of: row).record]
+        let refused = RefusedEvent.rejection(of: event, in: origin.arena, sqlState: sqlState)
+        var kept = isFirst ? submissions.map { $0.withoutEvents($0.rejections, bytes: $0.bytes) } : []
+        kept.append(origin.withoutEvents([refused], bytes: 0))
+        var plan = FlushPlan(kept, recent: RecentKeys(capacity: 1))
+        if isFirst { plan.duplicates = duplicates }
+        return plan
+    }
 }

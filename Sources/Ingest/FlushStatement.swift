@@ -42,6 +42,7 @@ struct FlushStatement: Sendable {
     ///
     /// Sent again after an unknown outcome, it finds rows with our own seqs: they are stored, by the first try. The
     /// verdicts are read by a statement of their own, so that they see a first try that committed in the meantime.
+    /// The main query asks for `ended`, so that no plan can leave the fence out, not even for want of rejects.
     static func deduplicating(_ encoder: FlushEncoder, _ counts: FlushCounts) -> FlushStatement {
         var sql = "COPY staging (\(FlushEncoder.eventColumns), undated) FROM STDIN (FORMAT binary);"
         var copies = [encoder.events(forStaging: true)]
@@ -63,9 +64,11 @@ struct FlushStatement: Sendable {
                 SELECT \(FlushEncoder.eventColumns) FROM staging
                   WHERE NOT undated OR key IN (SELECT key FROM fresh)
                 ORDER BY ts, key ON CONFLICT DO NOTHING RETURNING ts),
-            ended AS (SELECT \(end) AS counts)
-            INSERT INTO rejects (\(FlushEncoder.rejectColumns))
-              SELECT \(FlushEncoder.rejectColumns) FROM staging_rejects, ended WHERE ended.counts;
+            ended AS (SELECT \(end) AS counts),
+            kept AS (
+              INSERT INTO rejects (\(FlushEncoder.rejectColumns))
+                SELECT \(FlushEncoder.rejectColumns) FROM staging_rejects WHERE (SELECT counts FROM ended))
+            SELECT counts FROM ended;
             SELECT s.seq FROM staging s JOIN events e ON e.ts = s.ts AND e.key = s.key AND e.bucket = s.bucket
               WHERE e.seq = s.seq
             """

@@ -15,10 +15,11 @@ struct IngestAnswer: Sendable {
     private var errors: [Rejection] = []
     private var verdicts: [(index: Int32, id: [UInt8], result: StaticString)] = []
     private let listsVerdicts: Bool
+    private var verdictsOmitted = false
 
     /// Errors that are listed; more are counted only.
     static let errorsMax = 100
-    /// Generated ids that are listed; a streamed body may have millions.
+    /// Generated ids and verdicts that are listed; a streamed body may have millions.
     static let idsMax = 100_000
 
     init(listsVerdicts: Bool) {
@@ -43,7 +44,7 @@ struct IngestAnswer: Sendable {
                 duplicates += 1
                 note(event, in: arena, "duplicate")
             case .refused(let sqlState):
-                refusals.append(Self.rejection(of: event, in: arena, sqlState: sqlState))
+                refusals.append(RefusedEvent.rejection(of: event, in: arena, sqlState: sqlState))
             }
         }
         rejected += refusals.count
@@ -53,9 +54,7 @@ struct IngestAnswer: Sendable {
             errors.append(contentsOf: refusals.prefix(room))
         }
         if listsVerdicts {
-            for refusal in refusals {
-                verdicts.append((refusal.index, Array((refusal.id ?? "").utf8), "rejected"))
-            }
+            for refusal in refusals { note(refusal.index, Array((refusal.id ?? "").utf8), "rejected") }
         }
     }
 
@@ -64,14 +63,11 @@ struct IngestAnswer: Sendable {
     }
 
     private mutating func note(_ event: EventRecord, in arena: EventArena, _ result: StaticString) {
-        if listsVerdicts { verdicts.append((event.index, Array(arena.bytes[event.id.range]), result)) }
+        if listsVerdicts { note(event.index, Array(arena.bytes[event.id.range]), result) }
     }
 
-    private static func rejection(of event: EventRecord, in arena: EventArena, sqlState: String) -> Rejection {
-        Rejection(
-            index: event.index, code: .refusedByDatabase, pointer: "",
-            detail: "PostgreSQL does not take it: SQLSTATE \(sqlState)",
-            id: event.idIsGenerated ? nil : String(decoding: arena.bytes[event.id.range], as: UTF8.self), raw: [])
+    private mutating func note(_ index: Int32, _ id: [UInt8], _ result: StaticString) {
+        if verdicts.count < Self.idsMax { verdicts.append((index, id, result)) } else { verdictsOmitted = true }
     }
 
     /// The answer as JSON; `isDone` is set for the last line of a streamed one.
@@ -94,6 +90,7 @@ struct IngestAnswer: Sendable {
         if !errors.isEmpty { write(errors.prefix(Self.errorsMax), to: &json) }
         if errors.count > Self.errorsMax { json.member("errors_truncated", true) }
         if listsVerdicts { writeVerdicts(to: &json) }
+        if verdictsOmitted { json.member("verdicts_truncated", true) }
         json.endObject()
         return json.finish()
     }
@@ -119,8 +116,10 @@ struct IngestAnswer: Sendable {
         for verdict in verdicts.sorted(by: { $0.index < $1.index }) {
             json.beginObject()
             json.member("index", Int(verdict.index))
-            json.key("id")
-            json.string(utf8: verdict.id.span)
+            if !verdict.id.isEmpty {
+                json.key("id")
+                json.string(utf8: verdict.id.span)
+            }
             json.member("result", "\(verdict.result)")
             json.endObject()
         }

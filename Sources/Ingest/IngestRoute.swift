@@ -37,7 +37,7 @@ package struct IngestRoute: Sendable {
         case .failure(let refused): return refused.response
         case .success(let read): options = read
         }
-        guard let layout = Self.layout(of: request.head) else {
+        guard let layout = Self.layout(of: request.head), !Self.isBinaryMode(request.head, layout) else {
             return request.problem(
                 415, "unsupported_media_type", "Send application/json, application/x-ndjson or CloudEvents in JSON.")
         }
@@ -70,6 +70,13 @@ package struct IngestRoute: Sendable {
         case "application/cloudevents-batch+json": return .json(.array, isStrict: true)
         default: return nil
         }
+    }
+
+    /// Whether the body is but the data of an event whose attributes are header fields, which is not read yet; taken
+    /// for an event it might pass for another one.
+    private static func isBinaryMode(_ head: RequestHead, _ layout: Layout) -> Bool {
+        if case .json(_, isStrict: true) = layout { return false }
+        return head.value(named: "ce-specversion") != nil
     }
 
     private func refuseCoding(_ request: Request) -> Response? {

@@ -81,12 +81,16 @@ struct StreamedBody {
     private mutating func decode(_ buffer: [UInt8]) async throws(StreamFailure) {
         var offset = 0
         while offset < buffer.count {
+            if chunkDue == .never {
+                chunkDue = .after(Self.chunkAgeMax)
+                // The chunk before may have been long ago.
+                context.receivedAt = WallClock.microseconds()
+            }
             let before = offset
             lines.decode(
                 buffer.span, from: &offset, untilLine: chunkStart + Self.chunkLinesMax, context: &context,
                 into: &arena)
             chunkBytes += offset - before
-            if chunkDue == .never { chunkDue = .after(Self.chunkAgeMax) }
             let isFull = lines.lines >= chunkStart + Self.chunkLinesMax || chunkBytes >= Self.chunkBytesMax
             if isFull { try await send() }
         }
@@ -96,11 +100,9 @@ struct StreamedBody {
     private mutating func send() async throws(StreamFailure) {
         chunkDue = .never
         chunkStart = lines.lines
-        defer {
-            chunkBytes = 0
-            context.receivedAt = WallClock.microseconds()
-        }
+        // Bytes of a line that has not ended yet are counted with its chunk.
         if arena.records.isEmpty, arena.rejections.isEmpty { return }
+        defer { chunkBytes = 0 }
         let full = arena
         arena = EventArena()
         arena.bytes.reserveCapacity(full.bytes.count)

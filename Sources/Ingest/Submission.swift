@@ -32,4 +32,11 @@ struct Submission: Sendable {
 
     /// About what it occupies in memory and in a COPY, for limits.
     var weight: Int { bytes + 128 * (events.count + rejections.count) }
+
+    /// The same request with nothing but these rejections.
+    func withoutEvents(_ rejections: [Rejection], bytes: Int) -> Submission {
+        Submission(
+            arena: EventArena(), events: [], rejections: rejections, requestID: requestID, receivedAt: receivedAt,
+            bytes: bytes)
+    }
 }

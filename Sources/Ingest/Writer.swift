@@ -123,7 +123,7 @@ actor Writer {
             for waiter in spaceWaiters { waiter.resume() }
             spaceWaiters = []
         }
-        if uncut > 0 { await cut() }
+        if uncut > 0 { await cut(within: limits.flushTimeout) }
         for waiter in spaceWaiters { waiter.resume() }
         spaceWaiters = []
     }
@@ -134,9 +134,11 @@ actor Writer {
         let cuts = isCutDue(at: started, adding: plan.rows.count)
         do throws(IngestError) {
             let stored = try await flush.store(&plan, cuts: cuts, deadline: started.advanced(by: limits.flushTimeout))
-            for row in plan.rows { recent.insert(plan.event(of: row).identity) }
+            remember(plan)
             noteStored(stored.reduce(0) { $0 + $1.count }, cuts: cuts)
-            for part in stored { hooks.stored(flush.stream, part.lo, part.hi, part.lines) }
+            for part in stored where part.lo < part.hi {
+                hooks.stored(flush.stream, part.lo, part.hi, part.lines)
+            }
             if cuts { hooks.cut() }
             metrics.flushed(plan, after: Deadline.now().duration(since: started))
             for (waiting, verdicts) in zip(batch, plan.verdicts) {
@@ -145,8 +147,19 @@ actor Writer {
         } catch {
             metrics.flushFailed()
             logger.warning("events were not stored", metadata: ["reason": "\(error)"])
-            if error == .fenced { fence() }
+            // Some of it may have been committed all the same, and then a job has to cover it.
+            if error == .fenced { fence() } else { noteStored(1, cuts: false) }
             for waiting in batch { waiting.answer.resume(returning: .failure(error)) }
+        }
+    }
+
+    /// Remembers what can come again: not what was made here, nor what PostgreSQL refused and may take next time.
+    private func remember(_ plan: FlushPlan) {
+        for row in plan.rows {
+            let event = plan.event(of: row)
+            if event.isFresh { continue }
+            if case .refused = plan.verdicts[row.submission][row.event] { continue }
+            recent.insert(event.identity)
         }
     }
 
@@ -190,15 +203,15 @@ actor Writer {
     private func cutIfDue() async -> Bool {
         guard let uncutSince, !isFenced else { return false }
         guard Deadline.now().duration(since: uncutSince) >= limits.cutInterval else { return false }
-        await cut()
+        await cut(within: limits.cutTimeout)
         return true
     }
 
-    private func cut() async {
+    private func cut(within timeout: Duration) async {
         uncut = 0
         uncutSince = nil
         do throws(IngestError) {
-            try await flush.cut(deadline: .after(limits.flushTimeout))
+            try await flush.cut(deadline: .after(timeout))
             hooks.cut()
         } catch {
             // The tail stays uncut until the next flush cuts it, or this node's end does.

@@ -16,6 +16,11 @@ struct DashboardPage: Sendable {
         DashboardPage("/dashboard.js", "text/javascript; charset=utf-8", PackageResources.dashboard_js),
     ]
 
+    /// Nothing of another host, nothing inline but the icon, nobody's frame.
+    private static let contentPolicy =
+        "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
+        + "frame-ancestors 'none'; object-src 'none'"
+
     private init(_ path: String, _ contentType: String, _ bytes: [UInt8]) {
         self.path = path
         self.contentType = contentType
@@ -35,7 +40,7 @@ struct DashboardPage: Sendable {
             ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"),
             (
                 "Content-Security-Policy",
-                "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
+                Self.contentPolicy
             ),
         ]
         return Response(contentType: contentType, fields: fields, bytes: bytes)

@@ -1,9 +1,9 @@
 // Insight: the read side.
 //
-// Requests come in by the routes below and are answered from three places: the database, over a lane of read-only
-// connections of its own (Stats, Series, Events); the program's metrics (Metrics); the pages built into the binary
-// (Dashboard). Nothing here writes to the database or waits for the write path. What only others know — workers,
-// readiness, the node itself — comes in as closures: ``InsightSources``.
+// Requests come in by the routes below and are answered from three places: the database, over a lane of
+// read-only connections of its own (Stats, Series, Events); the program's metrics (Metrics); the pages
+// built into the binary (Dashboard). Nothing here writes to the database or waits for the write path. What
+// only others know — workers, readiness, the node itself — comes in as closures: ``InsightSources``.
 //
 //  route → ReadParameters (what was asked, checked) → reader (SQL) → JSONWriter → Response
 

@@ -30,7 +30,8 @@ enum ReadError: Error, Equatable {
     private var parts: (status: Int, code: String, detail: String) {
         switch self {
         case .target(let error): (error.status, error.code, error.detail)
-        case .unknownParameter(let name): (400, "unknown_parameter", "There is no parameter \"\(name)\" here.")
+        case .unknownParameter(let name):
+            (400, "unknown_parameter", "There is no parameter \"\(name)\" here.")
         case .repeatedParameter(let name):
             (400, "invalid_\(name)", "The parameter \"\(name)\" may be given once.")
         case .invalid(let name, let detail): (400, "invalid_\(name)", detail)
@@ -52,8 +53,10 @@ enum ReadError: Error, Equatable {
         case .server(let error) where error.sqlState == "57014": (503, "read_timed_out", timeoutDetail)
         case .server(let error) where error.sqlState.hasPrefix("57P") || error.sqlState.hasPrefix("53"):
             (503, "database_unavailable", "The database takes no queries at the moment.")
-        // A client has no use for the text, and it may quote data: SQLSTATE is enough to find the cause in the log.
-        case .server(let error): (500, "database_error", "The database refused with SQLSTATE \(error.sqlState).")
+        // A client has no use for the text, and it may quote data: SQLSTATE is enough to find the cause in
+        // the log.
+        case .server(let error):
+            (500, "database_error", "The database refused with SQLSTATE \(error.sqlState).")
         case .misuse: (500, "database_error", "The query was refused before it was sent.")
         }
     }

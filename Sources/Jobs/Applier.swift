@@ -138,7 +138,8 @@ package actor Applier {
         nap = nil
     }
 
-    /// The oldest results, at most one of a lease: another report of the same waits for the next batch, and is stale.
+    /// The oldest results, at most one of a lease: another report of the same waits for the next batch, and
+    /// is stale.
     private func takeBatch() -> [Waiting] {
         var batch: [Waiting] = []
         var rest: [Waiting] = []
@@ -147,7 +148,8 @@ package actor Applier {
         for entry in waiting {
             let hasRoom =
                 batch.isEmpty
-                || batch.count < limits.apply.resultsMax && bytes + entry.result.bytes <= limits.apply.bytesMax
+                || batch.count < limits.apply.resultsMax
+                    && bytes + entry.result.bytes <= limits.apply.bytesMax
             guard hasRoom, leases.insert(entry.result.id).inserted else {
                 rest.append(entry)
                 continue
@@ -182,7 +184,8 @@ package actor Applier {
                 metrics.applyRetries.increment()
                 logger.notice(
                     "results not applied yet",
-                    metadata: ["results": "\(batch.count)", "error": "\(error)"])
+                    metadata: ["results": "\(batch.count)", "error": "\(error)"]
+                )
             }
             await sleep(until: min(.after(pause * Double.random(in: 0.5...1)), stopAt))
             pause = min(pause * 2, limits.apply.retryMax)
@@ -190,7 +193,7 @@ package actor Applier {
         for entry in batch { entry.done.resume(returning: .dropped) }
     }
 
-    /// Whether the values themselves are at fault. A missing partition (23514) is not theirs.
+    /// Whether the values themselves are at fault; a missing partition (23514) is not theirs.
     private static func isRefusal(_ error: PostgresError) -> Bool {
         switch error {
         case .misuse: true

@@ -2,14 +2,14 @@ import Logging
 import Postgres
 import Reactor
 
-/// The transaction that makes results count: it deletes the jobs whose leases still hold, and adds what exactly those
-/// have brought to the rollups.
+/// The transaction that makes results count: it deletes the jobs whose leases still hold, and adds what
+/// exactly those have brought to the rollups.
 ///
-/// Everybody locks in the same order — jobs by id, new rollups by key, rollups by key, types — so that appliers wait
-/// for each other and do not deadlock. All keys are inserted before the first is locked, in chunks or not: a row that
-/// is inserted ahead of a lock would stand in another's way.
+/// Everybody locks in the same order — jobs by id, new rollups by key, rollups by key, types — so that
+/// appliers wait for each other and do not deadlock. All keys are inserted before the first is locked, in
+/// chunks or not: a row that is inserted ahead of a lock would stand in another's way.
 struct ApplyTransaction: Sendable {
-    /// What became of a batch's leases. Those in neither were over: stale.
+    /// What became of a batch's leases; those in neither were over: stale.
     struct Outcome: Equatable, Sendable {
         /// Applied by this transaction.
         var acked: Set<LeaseID> = []
@@ -31,8 +31,9 @@ struct ApplyTransaction: Sendable {
             SET enable_hashjoin = off; SET enable_mergejoin = off;
             CREATE TEMPORARY TABLE IF NOT EXISTS rollup_keys (
                 ord int, minute timestamptz, type text, source text) ON COMMIT DELETE ROWS;
-            CREATE TEMPORARY TABLE IF NOT EXISTS rollup_merged (ord int, minute timestamptz, type text, source text,
-                events bigint, subjects bytea, fields bytea) ON COMMIT DELETE ROWS;
+            CREATE TEMPORARY TABLE IF NOT EXISTS rollup_merged (
+                ord int, minute timestamptz, type text, source text, events bigint,
+                subjects bytea, fields bytea) ON COMMIT DELETE ROWS;
             CREATE TEMPORARY TABLE IF NOT EXISTS type_counts (ord int, type text, events bigint,
                 first_at timestamptz, last_at timestamptz) ON COMMIT DELETE ROWS
             """
@@ -41,7 +42,7 @@ struct ApplyTransaction: Sendable {
 
     /// Applies `results`, each of another lease; all of them or, on an error that says so, none.
     ///
-    /// - Parameter isRepeated: whether an attempt before this one may have been committed after all.
+    /// `isRepeated` says that an attempt before this one may have been committed after all.
     func run(_ results: [JobResult], isRepeated: Bool) async throws(PostgresError) -> Outcome {
         do throws(PostgresError) {
             return try await attempt(results, isRepeated)
@@ -68,7 +69,8 @@ struct ApplyTransaction: Sendable {
         outcome.acked = Set(answer.last?.rows.compactMap { JobQueue.lease($0[0], $0[1]) } ?? [])
         let others = ids.filter { !outcome.acked.contains($0) }
         if isRepeated, !others.isEmpty {
-            // After the locks: a transaction of ours that was thought lost has ended by now, one way or the other.
+            // After the locks: a transaction of ours that was thought lost has ended by now, one way or the
+            // other.
             let rows = try await send(Self.appliedSQL(others)).last?.rows ?? []
             outcome.appliedBefore = Set(rows.compactMap { JobQueue.lease($0[0], $0[1]) })
         }
@@ -121,7 +123,8 @@ struct ApplyTransaction: Sendable {
         while true {
             let stored = try stored(locked.last, chunk)
             let merged = merge.mergedRows(chunk, stored: stored)
-            let next = chunk.upperBound..<min(chunk.upperBound + limits.apply.rollupsPerChunkMax, merge.keys.count)
+            let next =
+                chunk.upperBound..<min(chunk.upperBound + limits.apply.rollupsPerChunkMax, merge.keys.count)
             if next.isEmpty {
                 let sql = Self.updateSQL(chunk) + Self.typesSQL + "COMMIT"
                 _ = try await send(sql, copies: [merged, merge.typeRows()])
@@ -158,7 +161,8 @@ struct ApplyTransaction: Sendable {
 
     private static func lockSQL(_ chunk: Range<Int>) -> String {
         """
-        SELECT k.ord, r.subjects, r.fields FROM rollup_keys k JOIN rollups_minute r USING (minute, type, source)
+        SELECT k.ord, r.subjects, r.fields
+            FROM rollup_keys k JOIN rollups_minute r USING (minute, type, source)
             WHERE k.ord >= \(chunk.lowerBound) AND k.ord < \(chunk.upperBound) ORDER BY k.ord FOR UPDATE OF r
         """
     }
@@ -177,6 +181,7 @@ struct ApplyTransaction: Sendable {
         INSERT INTO rollups_type AS t (type, events, first_at, last_at)
             SELECT type, events, first_at, last_at FROM type_counts ORDER BY ord
             ON CONFLICT (type) DO UPDATE SET events = t.events + excluded.events,
-                first_at = least(t.first_at, excluded.first_at), last_at = greatest(t.last_at, excluded.last_at);
+                first_at = least(t.first_at, excluded.first_at),
+                last_at = greatest(t.last_at, excluded.last_at);
         """
 }

@@ -1,8 +1,8 @@
 /// Decides when the queue is asked for how many jobs.
 ///
-/// Holds no clock, task or connection; `now` is the time since any fixed start. With jobs to be had the next claim
-/// follows at once, with none the pauses double: those are for jobs of other nodes, as a node's own come with a
-/// wake-up. Pauses have jitter, so that the nodes of an installation do not ask in step.
+/// Holds no clock, task or connection; `now` is the time since any fixed start. With jobs to be had the next
+/// claim follows at once, with none the pauses double: those are for jobs of other nodes, as a node's own
+/// come with a wake-up. Pauses have jitter, so that the nodes of an installation do not ask in step.
 struct DispatchState: Sendable {
     /// One claim to be made.
     struct Claim: Equatable, Sendable {
@@ -30,7 +30,8 @@ struct DispatchState: Sendable {
         nextReconciliation = limits.reconcile
     }
 
-    /// The next claim: one job for each worker that is up and one more that waits for it, less what is under way.
+    /// The next claim: one job for each worker that is up and one more that waits for it, less what is under
+    /// way.
     mutating func nextClaim(workersUp: Int, underWay: Int, isBacklogged: Bool, now: Duration) -> Claim? {
         let count = 2 * workersUp - underWay
         if isBacklogged || count <= 0 || now < notBefore { return nil }
@@ -44,7 +45,7 @@ struct DispatchState: Sendable {
         delay = count > 0 ? limits.pollMin : min(delay * 2, limits.pollMax)
     }
 
-    /// The database did not answer. Returns whether that is news.
+    /// The database did not answer; returns whether that is news.
     mutating func databaseFailed(isOutcomeUnknown: Bool, now: Duration) -> Bool {
         // Jobs may have been leased to this node without its knowing.
         if isOutcomeUnknown { nextReconciliation = now }

@@ -4,11 +4,12 @@ import Postgres
 package import Reactor
 import Workers
 
-/// Claims jobs, has them run, and reports what became of them; when to claim is ``DispatchState``'s to decide.
+/// Claims jobs, has them run, and reports what became of them; when to claim is ``DispatchState``'s to
+/// decide.
 ///
-/// One task asks the queue; each claimed job has a task of its own, from the claim until its end is known to the
-/// database. So `held` is all that this node may hold a lease of, and what the database says beyond that is given
-/// back.
+/// One task asks the queue; each claimed job has a task of its own, from the claim until its end is known to
+/// the database. So `held` is all that this node may hold a lease of, and what the database says beyond that
+/// is given back.
 package actor Dispatcher {
     /// Where the dispatcher gets its work from and hands it to.
     package struct Parts: Sendable {
@@ -128,7 +129,10 @@ package actor Dispatcher {
         if state.reconciliationIsDue(now: now) { try await giveBackUnknown() }
         while !isStopping, let claim = await nextClaim() {
             let jobs = try await parts.queue.claim(
-                claim.count, epoch: parts.epoch, ignoresPriority: claim.ignoresPriority)
+                claim.count,
+                epoch: parts.epoch,
+                ignoresPriority: claim.ignoresPriority
+            )
             state.claimed(jobs.count)
             metrics.claimed.increment(by: jobs.count)
             for job in jobs { begin(job) }
@@ -140,7 +144,11 @@ package actor Dispatcher {
         let workersUp = await parts.runner.workersUp
         let isBacklogged = await parts.applier.isFull
         return state.nextClaim(
-            workersUp: workersUp, underWay: underWay, isBacklogged: isBacklogged, now: now)
+            workersUp: workersUp,
+            underWay: underWay,
+            isBacklogged: isBacklogged,
+            now: now
+        )
     }
 
     /// Leases of this epoch that nobody here holds: a claim's answer was lost on its way.
@@ -237,8 +245,18 @@ package actor Dispatcher {
         if events.items == 0 { return .result(JobResult(empty: job)) }
         let outcome = await parts.runner.run(
             WorkerJob(
-                id: job.id.job, token: job.id.token, kind: job.kind, timeout: job.timeout, attempt: job.attempt,
-                crashes: job.crashes, items: events.items, lo: job.lo, hi: job.hi, body: events.lines))
+                id: job.id.job,
+                token: job.id.token,
+                kind: job.kind,
+                timeout: job.timeout,
+                attempt: job.attempt,
+                crashes: job.crashes,
+                items: events.items,
+                lo: job.lo,
+                hi: job.hi,
+                body: events.lines
+            )
+        )
         return end(of: job, outcome, items: events.items)
     }
 
@@ -262,7 +280,8 @@ package actor Dispatcher {
         case .result(let encoding, let body):
             do throws(ResultRefusal) {
                 return .result(
-                    try JobResult(of: job, items: items, encoding: encoding, body: body, limits: limits.apply))
+                    try JobResult(of: job, items: items, encoding: encoding, body: body, limits: limits.apply)
+                )
             } catch {
                 return .failed(.permanent, error.description)
             }
@@ -282,7 +301,9 @@ package actor Dispatcher {
             } catch {
                 if case .server = error { refusals += 1 }
                 // Held no more, it will be given back as unknown.
-                if refusals == 5 { return logger.error("failure not reported", metadata: ["error": "\(error)"]) }
+                if refusals == 5 {
+                    return logger.error("failure not reported", metadata: ["error": "\(error)"])
+                }
             }
             await loop.sleep(until: min(.after(limits.dispatch.reportRetry), stopAt))
         }
@@ -296,7 +317,8 @@ package actor Dispatcher {
                 metadata: [
                     "job": "\(failure.id.job)", "cause": "\(failure.cause.rawValue)",
                     "message": "\(failure.message.prefix(500))",
-                ])
+                ]
+            )
         case .split, .ready: signal()
         case .retry, .cancelled, nil: break
         }

@@ -21,7 +21,8 @@ package struct EventBatch: Equatable, Sendable {
     }
 }
 
-/// Decides which events stay in memory until their job runs: those of whole flushes, by stream and sequence numbers.
+/// Decides which events stay in memory until their job runs: those of whole flushes, by stream and sequence
+/// numbers.
 ///
 /// Holds no clock and no lock; ``EventCache`` does. A stream's flushes come in the order of their numbers.
 struct EventRanges: Sendable {
@@ -54,14 +55,16 @@ struct EventRanges: Sendable {
         return true
     }
 
-    /// Removes all that lies in `lo..<hi` and returns it, in order; `nil` unless whole flushes cover exactly that.
+    /// Removes all that lies in `lo..<hi` and returns it, in order; `nil` unless whole flushes cover exactly
+    /// that.
     mutating func take(stream: Int64, lo: Int64, hi: Int64) -> EventBatch? {
         guard var flushes = streams[stream], lo < hi else { return nil }
         guard let first = flushes.firstIndex(where: { $0.hi > lo }) else { return nil }
         let end = flushes[first...].firstIndex { $0.lo >= hi } ?? flushes.endIndex
         guard first < end else { return nil }
         let taken = Array(flushes[first..<end])
-        // A flush that lies across a border belongs to other jobs as well; none does as long as cuts end flushes.
+        // A flush that lies across a border belongs to other jobs as well; none does as long as cuts end
+        // flushes.
         let isExact =
             taken.first?.lo == lo && taken.last?.hi == hi
             && zip(taken, taken.dropFirst()).allSatisfy { $0.hi == $1.lo }

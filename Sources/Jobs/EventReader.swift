@@ -22,7 +22,8 @@ package struct EventReader: Sendable {
 
     /// Reads what lies in the job's range of numbers, within its times: only those partitions are looked at.
     ///
-    /// The database stops adding lines once the limit is passed, so that no more than that and one event are held.
+    /// The database stops adding lines once the limit is passed, so that no more than that and one event are
+    /// held.
     package func read(_ job: LeasedJob) async throws(PostgresError) -> Outcome {
         let deadline = Deadline.after(limits.statement)
         try await connection.ensureConnected(deadline: deadline)
@@ -52,9 +53,12 @@ package struct EventReader: Sendable {
 
     private static let sql = """
         SELECT count(*), string_agg(line, E'\\n' ORDER BY seq) FROM (
-            SELECT seq, line, sum(octet_length(line) + 1) OVER (ORDER BY seq) - octet_length(line) AS start FROM (
-                SELECT seq, concat('{"ts":', (extract(epoch FROM ts) * 1000000)::bigint, ',"type":', to_json(type),
-                        ',"source":', to_json(source), ',"subject":', coalesce(to_json(subject)::text, 'null'),
+            SELECT seq, line, sum(octet_length(line) + 1) OVER (ORDER BY seq) - octet_length(line) AS start
+            FROM (
+                SELECT seq, concat('{"ts":', (extract(epoch FROM ts) * 1000000)::bigint,
+                        ',"type":', to_json(type),
+                        ',"source":', to_json(source), ',"subject":',
+                        coalesce(to_json(subject)::text, 'null'),
                         ',"data":', coalesce(data::text, 'null'), '}') AS line
                     FROM events WHERE seq >= $1 AND seq < $2
                         AND ts >= $3 AND ts <= $4

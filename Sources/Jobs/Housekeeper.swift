@@ -4,8 +4,8 @@ package import Reactor
 
 /// Drops what is old: outcomes by the day, and the older generation of the keys that tell duplicates.
 ///
-/// Any number of nodes may do so at once. Every lock that would hold up writers is waited for only briefly, and asked
-/// for again the next time.
+/// Any number of nodes may do so at once. Every lock that would hold up writers is waited for only briefly,
+/// and asked for again the next time.
 package struct Housekeeper: Sendable {
     private let configuration: PostgresConfiguration
     private let limits: JobsLimits
@@ -28,7 +28,11 @@ package struct Housekeeper: Sendable {
     /// Does all that is due, and logs what could not be done.
     package func runRound() async {
         let connection = PostgresConnection(
-            configuration, name: "housekeeper", loop: loop, logger: logger)
+            configuration,
+            name: "housekeeper",
+            loop: loop,
+            logger: logger
+        )
         let deadline = Deadline.after(limits.statement)
         do throws(PostgresError) {
             try await connection.ensureConnected(deadline: deadline)
@@ -69,8 +73,8 @@ package struct Housekeeper: Sendable {
         return dropped
     }
 
-    /// Empties the older generation of `event_keys` and has the two change places, once the newer one is as old as
-    /// the window in which duplicates are told; returns whether it was time.
+    /// Empties the older generation of `event_keys` and has the two change places, once the newer one is as
+    /// old as the window in which duplicates are told; returns whether it was time.
     package func rotateKeys(
         on connection: PostgresConnection,
         deadline: Deadline

@@ -1,11 +1,11 @@
 package import Postgres
 import Reactor
 
-/// The queue in the database: claims, failures, promotions. Results are the ``Applier``'s.
+/// The queue in the database: claims, failures, promotions; results are the ``Applier``'s.
 ///
-/// What fences is the token, a number per claim that is never used again: every change of a leased job says which
-/// lease it means, and one that is over matches nothing. So each of these may be sent again when its outcome is
-/// unknown.
+/// What fences is the token, a number per claim that is never used again: every change of a leased job says
+/// which lease it means, and one that is over matches nothing. So each of these may be sent again when its
+/// outcome is unknown.
 package struct JobQueue: Sendable {
     package let connection: PostgresConnection
     private let limits: JobsLimits
@@ -18,8 +18,13 @@ package struct JobQueue: Sendable {
 
     private func run(_ sql: String, _ parameters: [String?]) async throws(PostgresError) -> PostgresResult {
         let deadline = Deadline.after(limits.statement)
-        try await connection.ensureConnected(deadline: deadline)
-        return try await connection.query(sql, parameters, deadline: deadline)
+        do throws(PostgresError) {
+            return try await connection.query(sql, parameters, deadline: deadline)
+        } catch .unavailable {
+            // Nothing was sent.
+            try await connection.ensureConnected(deadline: deadline)
+            return try await connection.query(sql, parameters, deadline: deadline)
+        }
     }
 
     // MARK: Claims
@@ -28,7 +33,7 @@ package struct JobQueue: Sendable {
     ///
     /// Jobs whose origin lives are left to it for a second: it has their events in memory.
     ///
-    /// - Parameter ignoresPriority: whether the oldest come first, so that low priorities are not starved.
+    /// With `ignoresPriority` the oldest come first, so that low priorities are not starved.
     package func claim(
         _ count: Int,
         queue: String = "rollup",
@@ -128,7 +133,9 @@ package struct JobQueue: Sendable {
     }
 
     static func lease(_ job: String?, _ token: String?) -> LeaseID? {
-        guard let job = job.flatMap({ Int64($0) }), let token = token.flatMap({ Int64($0) }) else { return nil }
+        guard let job = job.flatMap({ Int64($0) }), let token = token.flatMap({ Int64($0) }) else {
+            return nil
+        }
         return LeaseID(job: job, token: token)
     }
 
@@ -148,7 +155,9 @@ package struct JobQueue: Sendable {
                 PostgresArray.text(failures.map { String($0.id.job) }),
                 PostgresArray.text(failures.map { String($0.id.token) }),
                 PostgresArray.text(failures.map(\.cause.rawValue)),
-                PostgresArray.text(failures.map { Self.kept($0.message, bytesMax: limits.dispatch.messageBytesMax) }),
+                PostgresArray.text(
+                    failures.map { Self.kept($0.message, bytesMax: limits.dispatch.messageBytesMax) }
+                ),
                 PostgresArray.text(jitter),
             ]
         )
@@ -169,9 +178,9 @@ package struct JobQueue: Sendable {
             + String(decoding: bytes.suffix(half), as: UTF8.self)
     }
 
-    // Children of a split die of their first crash: their parent has had its second chance. Neither `drained` nor
-    // `lost` is the job's fault, so the attempt is given back. Jitter comes as a parameter: a cluster wants no
-    // random() in an UPDATE.
+    // Children of a split die of their first crash: their parent has had its second chance. Neither `drained`
+    // nor `lost` is the job's fault, so the attempt is given back. Jitter comes as a parameter: a cluster
+    // wants no random() in an UPDATE.
     private static let failSQL = """
         WITH i AS MATERIALIZED (
             SELECT i.id, i.token, i.cause, i.jitter,
@@ -196,16 +205,18 @@ package struct JobQueue: Sendable {
             DELETE FROM jobs j USING d WHERE j.id = d.id AND d.verdict IN ('split', 'dead', 'cancelled')
                 RETURNING j.id),
         kids AS (
-            INSERT INTO jobs (queue, kind, priority, timeout, max_attempts, max_crashes, max_losses, root_id, depth,
-                    stream, lo, hi, ts_min, ts_max, errors)
-                SELECT queue, kind, priority, timeout, max_attempts, 1, max_losses, coalesce(root_id, id), depth + 1,
-                        stream, r.lo, r.hi, ts_min, ts_max, jsonb_build_array(err)
-                    FROM d, LATERAL (VALUES (d.lo, d.lo + (d.hi - d.lo) / 2), (d.lo + (d.hi - d.lo) / 2, d.hi))
+            INSERT INTO jobs (queue, kind, priority, timeout, max_attempts, max_crashes, max_losses, root_id,
+                    depth, stream, lo, hi, ts_min, ts_max, errors)
+                SELECT queue, kind, priority, timeout, max_attempts, 1, max_losses, coalesce(root_id, id),
+                        depth + 1, stream, r.lo, r.hi, ts_min, ts_max, jsonb_build_array(err)
+                    FROM d, LATERAL (VALUES (d.lo, d.lo + (d.hi - d.lo) / 2),
+                        (d.lo + (d.hi - d.lo) / 2, d.hi))
                         AS r(lo, hi) WHERE verdict = 'split'),
         buried AS (
-            INSERT INTO dead_jobs (id, queue, kind, stream, lo, hi, ts_min, ts_max, root_id, reason, errors, attempt,
-                    crashes, losses)
-                SELECT id, queue, kind, stream, lo, hi, ts_min, ts_max, root_id, cause, errors || err, attempt,
+            INSERT INTO dead_jobs (id, queue, kind, stream, lo, hi, ts_min, ts_max, root_id, reason, errors,
+                    attempt, crashes, losses)
+                SELECT id, queue, kind, stream, lo, hi, ts_min, ts_max, root_id, cause, errors || err,
+                        attempt,
                         crashes + (cause IN ('crash', 'timeout'))::int, losses + (cause = 'lost')::int
                     FROM d WHERE verdict = 'dead'),
         outcomes AS (

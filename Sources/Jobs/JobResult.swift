@@ -38,7 +38,8 @@ package struct JobResult: Sendable {
         bytes = 0
     }
 
-    /// Reads what a worker sent, which may be anybody's program: nothing in it may harm the results of others.
+    /// Reads what a worker sent, which may be anybody's program: nothing in it may harm the results of
+    /// others.
     package init(
         of job: LeasedJob,
         items: Int,

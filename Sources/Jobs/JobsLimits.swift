@@ -1,9 +1,10 @@
 // Jobs: the queue of analytics work, from the cut of a writer to the rollups in the database.
 //
-// LeaseState and NodeLease keep this process a member of the installation, and Reaper buries the members that are
-// gone. JobQueue is the SQL of the queue; Dispatcher claims jobs, gets their events (EventCache, else EventReader),
-// has a worker run them and hands results to the Applier, which makes them count exactly once. Housekeeper drops what
-// is old. JobsService is all of it for the program. Nothing here decodes requests, writes events or answers HTTP.
+// LeaseState and NodeLease keep this process a member of the installation, and Reaper buries the members that
+// are gone. JobQueue is the SQL of the queue; Dispatcher claims jobs, gets their events (EventCache, else
+// EventReader), has a worker run them and hands results to the Applier, which makes them count exactly once.
+// Housekeeper drops what is old. JobsService is all of it for the program. Nothing here decodes requests,
+// writes events or answers HTTP.
 
 /// Every bound of the queue's side of a node.
 package struct JobsLimits: Sendable {

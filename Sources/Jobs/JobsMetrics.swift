@@ -20,7 +20,8 @@ struct JobsMetrics: Sendable {
         failed = Dictionary(
             uniqueKeysWithValues: LeaseFailure.allCases.map { cause in
                 (cause, Counter(label: "millrace_jobs_failed_total", dimensions: [("cause", cause.rawValue)]))
-            })
+            }
+        )
     }
 
     func count(_ cause: LeaseFailure, _ verdict: FailureVerdict?) {

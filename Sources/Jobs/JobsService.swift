@@ -2,8 +2,8 @@ package import Logging
 package import Postgres
 package import Reactor
 
-/// The queue's side of one node: its lease, its dispatcher and what they need. One epoch, from its start to its stop
-/// or until it is fenced; then a new one is made, or the process ends.
+/// The queue's side of one node: its lease, its dispatcher and what they need. One epoch, from its start to
+/// its stop or until it is fenced; then a new one is made, or the process ends.
 package actor JobsService {
     nonisolated private let loop: EventLoop
     nonisolated private let lease: NodeLease
@@ -24,12 +24,10 @@ package actor JobsService {
 
     /// Registers the node and makes everything ready; nothing is claimed before ``start()``.
     ///
-    /// - Parameters:
-    ///   - name: shown to operators; host and process id.
-    ///   - writers: how many streams to make.
-    ///   - runner: the started pool of workers; ``stop(deadline:)`` drains it.
-    ///   - onFenced: called once when others have declared this node dead. Its workers have been killed and its
-    ///     results dropped; its writers must stop, as their flushes fail with MR001.
+    /// `name`, host and process id, is shown to operators; `writers` says how many streams to make. The
+    /// `runner` has been started, and ``stop(deadline:)`` drains it. `onFenced` is called once when others
+    /// have declared this node dead: its workers have been killed then and its results dropped, and its
+    /// writers must stop, as their flushes fail with MR001.
     package static func register(
         _ configuration: PostgresConfiguration,
         name: String,
@@ -43,12 +41,18 @@ package actor JobsService {
     ) async throws(PostgresError) -> JobsService {
         let fence = Fence()
         let lease = try await NodeLease.register(
-            configuration, name: name, writers: writers, limits: limits, loop: loop, logger: logger,
+            configuration,
+            name: name,
+            writers: writers,
+            limits: limits,
+            loop: loop,
+            logger: logger,
             deadline: deadline,
             onFenced: {
                 await fence.fall()
                 await onFenced()
-            })
+            }
+        )
         let service = JobsService(configuration, lease, runner, limits, loop: loop, logger: logger)
         await fence.guards(service)
         return service
@@ -122,7 +126,9 @@ package actor JobsService {
     private func keepHouse() async {
         while isRunning {
             await housekeeper.runRound()
-            if isRunning { await loop.sleep(for: limits.housekeeping.interval * Double.random(in: 0.9...1.1)) }
+            if isRunning {
+                await loop.sleep(for: limits.housekeeping.interval * Double.random(in: 0.9...1.1))
+            }
         }
     }
 

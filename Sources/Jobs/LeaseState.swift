@@ -1,13 +1,14 @@
 /// Decides when a node beats, whether it has been fenced, and whether it may hold others for dead.
 ///
-/// Holds no clock, connection or task. Each method takes what happened, and when (the time since any fixed start);
-/// ``NodeLease`` does the rest. A node goes
+/// Holds no clock, connection or task. Each method takes what happened, and when (the time since any fixed
+/// start); ``NodeLease`` does the rest. A node goes
 ///
 ///     held ─→ fenced          a beat found no row: others have buried this epoch
 ///     held ─→ left            it has stopped by itself
 ///
-/// and never comes back under the same epoch. Only a node that has itself beaten without a gap for a whole TTL may
-/// bury others: after an outage of the database everybody's row is old, and everybody needs a TTL to renew it.
+/// and never comes back under the same epoch. Only a node that has itself beaten without a gap for a whole
+/// TTL may bury others: after an outage of the database everybody's row is old, and everybody needs a TTL to
+/// renew it.
 package struct LeaseState: Sendable {
     /// Where the lease is in its life.
     package enum Phase: Equatable, Sendable {
@@ -43,7 +44,7 @@ package struct LeaseState: Sendable {
         return now - lastBeat <= limits.gapMax && lastBeat - steadySince >= limits.ttl
     }
 
-    /// A beat has renewed the row. `now` is when its answer came.
+    /// A beat has renewed the row; its answer came at `now`.
     package mutating func beatArrived(now: Duration) {
         guard phase == .held else { return }
         if steadySince == nil || now - lastBeat > limits.gapMax { steadySince = now }
@@ -58,7 +59,7 @@ package struct LeaseState: Sendable {
         nextBeat = now + limits.retry
     }
 
-    /// A beat found no row. Returns whether that is news.
+    /// A beat found no row; returns whether that is news.
     package mutating func beatFoundNothing() -> Bool {
         guard phase == .held else { return false }
         phase = .fenced
@@ -66,7 +67,7 @@ package struct LeaseState: Sendable {
         return true
     }
 
-    /// The node stops. Returns whether it is still there to be buried.
+    /// The node stops; returns whether it is still there to be buried.
     package mutating func leave() -> Bool {
         guard phase == .held else { return false }
         phase = .left

@@ -40,8 +40,8 @@ package actor NodeLease {
 
     /// Registers a node of this name with a stream for each of `writers`; it beats after ``start()``.
     ///
-    /// - Parameter onFenced: called once when others have declared this node dead: nothing that it has under way
-    ///   will count.
+    /// `onFenced` is called once when others have declared this node dead: nothing that it has under way will
+    /// count.
     package static func register(
         _ configuration: PostgresConfiguration,
         name: String,
@@ -66,7 +66,14 @@ package actor NodeLease {
                 let streams = result.rows.compactMap { $0[0].flatMap { Int64($0) } }
                 let registration = NodeRegistration(epoch: epoch, streams: streams)
                 return NodeLease(
-                    registration, connection, configuration, limits, loop: loop, logger: logger, onFenced: onFenced)
+                    registration,
+                    connection,
+                    configuration,
+                    limits,
+                    loop: loop,
+                    logger: logger,
+                    onFenced: onFenced
+                )
             } catch {
                 if !error.isOutcomeUnknown || Deadline.now() >= deadline { throw error }
             }
@@ -91,7 +98,11 @@ package actor NodeLease {
         origin = .now()
         state = LeaseState(limits: limits.lease, now: .zero)
         let second = PostgresConnection(
-            Reaper.configuration(configuration, limits: limits), name: "reaper", loop: loop, logger: logger)
+            Reaper.configuration(configuration, limits: limits),
+            name: "reaper",
+            loop: loop,
+            logger: logger
+        )
         reaper = Reaper(connection: second, limits: limits)
     }
 
@@ -177,7 +188,7 @@ package actor NodeLease {
                 deadline: deadline
             )
             if result.affected == 0 {
-                await fence()
+                fence()
             } else {
                 state.beatArrived(now: now)
                 beats.increment()
@@ -189,10 +200,12 @@ package actor NodeLease {
         }
     }
 
-    private func fence() async {
+    private func fence() {
         guard state.beatFoundNothing() else { return }
         logger.error("this node was declared dead by others", metadata: ["epoch": "\(epoch)"])
-        await onFenced()
+        let onFenced = onFenced
+        // Ends with the closure. Not awaited: it may well stop this lease, which awaits the beats.
+        Task(executorPreference: loop) { await onFenced() }
     }
 
     // MARK: Others
@@ -214,7 +227,8 @@ package actor NodeLease {
                 "buried nodes and ended lost leases",
                 metadata: [
                     "nodes": "\(sweep.buried)", "lost": "\(sweep.lost)", "overdue": "\(sweep.overdue)",
-                ])
+                ]
+            )
         } catch {
             logger.debug("sweep failed", metadata: ["error": "\(error)"])
         }

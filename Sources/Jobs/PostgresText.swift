@@ -9,7 +9,9 @@ enum PostgresArray {
             if index > 0 { output.append(UInt8(ascii: ",")) }
             output.append(UInt8(ascii: "\""))
             for byte in element.utf8 {
-                if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { output.append(UInt8(ascii: "\\")) }
+                if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") {
+                    output.append(UInt8(ascii: "\\"))
+                }
                 output.append(byte)
             }
             output.append(UInt8(ascii: "\""))
@@ -24,7 +26,9 @@ enum PostgresBytes {
     /// The bytes; `nil` for anything else.
     static func decode(_ text: String) -> [UInt8]? {
         let digits = Array(text.utf8)
-        guard digits.count >= 2, digits.count.isMultiple(of: 2), digits.starts(with: #"\x"#.utf8) else { return nil }
+        guard digits.count >= 2, digits.count.isMultiple(of: 2), digits.starts(with: #"\x"#.utf8) else {
+            return nil
+        }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(digits.count / 2 - 1)
         for index in stride(from: 2, to: digits.count, by: 2) {

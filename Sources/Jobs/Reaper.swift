@@ -4,8 +4,8 @@ import Reactor
 
 /// Buries nodes that no longer beat, and ends the leases that they and others have lost.
 ///
-/// Any node may sweep, several at once: expired rows are locked with SKIP LOCKED, and leases end by their tokens. That
-/// only a node with steady beats does so is ``LeaseState``'s to decide.
+/// Any node may sweep, several at once: expired rows are locked with SKIP LOCKED, and leases end by their
+/// tokens. That only a node with steady beats does so is ``LeaseState``'s to decide.
 struct Reaper: Sendable {
     /// What one sweep has found.
     struct Sweep: Equatable, Sendable {

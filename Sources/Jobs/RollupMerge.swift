@@ -1,7 +1,8 @@
 import Analytics
 import Postgres
 
-/// What a batch of results adds to the tables of rollups, in the order in which every node writes: by key, by type.
+/// What a batch of results adds to the tables of rollups, in the order in which every node writes: by key, by
+/// type.
 struct RollupMerge: Sendable {
     /// How often a type occurred, and between which times.
     struct TypeCount: Equatable, Sendable {
@@ -25,7 +26,8 @@ struct RollupMerge: Sendable {
         keys = rollups.keys.sorted()
     }
 
-    /// Events have times within their minute and within their job's, which says enough about a first and last one.
+    /// Events have times within their minute and within their job's, which says enough about a first and last
+    /// one.
     private static func add(
         _ key: RollupKey,
         _ count: Int64,
@@ -37,7 +39,10 @@ struct RollupMerge: Sendable {
         let name = RollupKey(minute: 0, type: key.type, source: "")
         let old = types[name] ?? TypeCount(events: 0, first: first, last: last)
         types[name] = TypeCount(
-            events: old.events.addingSaturated(count), first: min(old.first, first), last: max(old.last, last))
+            events: old.events.addingSaturated(count),
+            first: min(old.first, first),
+            last: max(old.last, last)
+        )
     }
 
     // MARK: Rows for COPY
@@ -55,8 +60,9 @@ struct RollupMerge: Sendable {
         return encoder.finish()
     }
 
-    /// For `rollup_merged (ord, minute, type, source, events, subjects, fields)`: the keys of `chunk`, each with the
-    /// sketches that the table held merged in. Counts are added by the database.
+    /// For `rollup_merged (ord, minute, type, source, events, subjects, fields)`, the keys of `chunk`.
+    ///
+    /// Each has the sketches merged in that the table held; counts are added by the database.
     func mergedRows(_ chunk: Range<Int>, stored: [Int: StoredSketches]) -> CopyStream {
         var encoder = CopyEncoder(columns: 7, capacity: 64 + chunk.count * 2_048)
         for position in chunk {

@@ -1,8 +1,8 @@
 import CSystem
 import Glibc
 
-/// A file, a pipe or standard input, read from its beginning with calls that wait: for what has a thread of its own,
-/// and for files of /proc, which never make anybody wait.
+/// A file, a pipe or standard input, read from its beginning with calls that wait: for what has a thread of
+/// its own, and for files of /proc, which never make anybody wait.
 package struct FileReader: ~Copyable, Sendable {
     private let descriptor: Descriptor
 
@@ -41,7 +41,8 @@ package struct FileReader: ~Copyable, Sendable {
         return count
     }
 
-    /// Waits until a read would not wait, or until `deadline`; at the end of the file it does not wait either.
+    /// Waits until a read would not wait, or until `deadline`; at the end of the file it does not wait
+    /// either.
     ///
     /// Regular files are always ready (poll(2)).
     package borrowing func isReadable(by deadline: Deadline) throws(SystemError) -> Bool {

@@ -48,7 +48,7 @@ package final class Listener: @unchecked Sendable {
         assert(descriptor == nil, "a listener is closed before it is let go")
     }
 
-    private static func set(_ option: CInt, level: CInt, of raw: CInt) throws(SystemError) {
+    fileprivate static func set(_ option: CInt, level: CInt, of raw: CInt) throws(SystemError) {
         var on: CInt = 1
         try systemCall("setsockopt") {
             setsockopt(raw, level, option, &on, socklen_t(MemoryLayout<CInt>.size))
@@ -143,6 +143,8 @@ extension ByteStream {
         let opened = Descriptor(
             adopting: try systemCall("socket") { socket(CInt(target.storage.ss_family), type, 0) })
         let raw = opened.raw
+        // A request's second part would wait for the first to be acknowledged, which takes up to 40 ms.
+        try? Listener.set(TCP_NODELAY, level: CInt(IPPROTO_TCP), of: raw)
         var storage = target.storage
         let result = withSocketAddress(&storage) { Glibc.connect(raw, $0, target.length) }
         if result == -1, errno != EINPROGRESS { throw SystemError(call: "connect", code: errno) }

@@ -13,7 +13,9 @@ package enum BodyError: Error, Equatable, Sendable {
     case disconnected(StreamError)
 }
 
-/// Reads one request's body as it arrives. Belongs to its connection and is used on its loop only.
+/// Reads one request's body as it arrives.
+///
+/// Belongs to its connection and is used on its loop only.
 package final class BodyReader {
     /// What a wait with a deadline of the handler's own brought.
     package enum Step: Equatable, Sendable {
@@ -32,7 +34,7 @@ package final class BodyReader {
     private var mustInvite = false
     private var received = 0
     private var waited = Duration.zero
-    /// Set once the body has broken a rule: what follows on the connection cannot be trusted to be a request.
+    /// Set once the body's framing has broken a rule: what follows cannot be trusted to be a request.
     private(set) var hasFailed = false
 
     init(connection: ConnectionIO, inflateLimits: InflateLimits) {
@@ -80,8 +82,8 @@ package final class BodyReader {
 
     /// The whole body.
     ///
-    /// - Throws: ``BodyError/refused(_:)`` with `bodyTooLarge` as soon as it is known to exceed `atMost` bytes; before
-    ///   anything is read where the client has said its length.
+    /// - Throws: ``BodyError/refused(_:)`` with `bodyTooLarge` as soon as it is known to exceed `atMost`
+    ///   bytes; before anything is read where the client has said its length. Inflated bytes count.
     package func collect(atMost: Int) async throws(BodyError) -> [UInt8] {
         var body: [UInt8] = []
         if case .length(let length) = framing {
@@ -182,8 +184,10 @@ package final class BodyReader {
         }
     }
 
-    /// How long the client may take for its next bytes: slow in the long run is as bad as silent, or a few thousand
-    /// connections that drip would hold the service. Only waiting counts, not what the handler takes.
+    /// How long the client may take for its next bytes.
+    ///
+    /// Slow in the long run is as bad as silent, or a few thousand connections that drip would hold the
+    /// service. Only waiting counts, not what the handler takes.
     private func patienceLeft() throws(BodyError) -> Duration {
         let limits = connection.limits
         let earned = Duration.seconds(Double(received) / Double(limits.bodyBytesPerSecondMin))

@@ -13,8 +13,8 @@ struct ConnectionContext: Sendable {
 
 /// One client's connection: reads requests, has them answered, writes the answers, in order.
 ///
-/// One task on one loop, straight down; it waits only when the socket has nothing, takes nothing, or an answer is not
-/// ready. Everything here belongs to that loop.
+/// One task on one loop, straight down; it waits only when the socket has nothing, takes nothing, or an
+/// answer is not ready. Everything here belongs to that loop.
 final class Connection {
     private let context: ConnectionContext
     private let peer: SocketAddress
@@ -33,7 +33,11 @@ final class Connection {
     /// Whether answers announce the end of the connection and no further request is read.
     var isDraining = false
 
+    /// A connection that has just been accepted.
+    ///
     /// - Parameters:
+    ///   - accepted: Its socket and its peer.
+    ///   - context: What it shares with others.
     ///   - nextNumber: Makes the next request's number.
     ///   - requestFlush: Has ``flushAnswers()`` called when this connection's task next waits.
     init(
@@ -59,7 +63,7 @@ final class Connection {
                 if mustClose { break }
             }
             if !io.output.isEmpty { try await io.flush() }
-            await linger()
+            if mustClose { await linger() }
         } catch {
             // The client is gone or does not read: there is nobody to tell.
         }
@@ -92,12 +96,12 @@ final class Connection {
             }
             if !io.output.isEmpty { try await io.flushReusing() }
             if io.input.isEmpty {
-                if isDraining { return false }
-                try await waitForRequest()
-            } else if deadline == nil {
-                deadline = .after(context.limits.headTimeout)
+                if try await waitForRequest() { continue }
+                return false
             }
-            switch await io.fill(until: deadline ?? .after(context.limits.headTimeout)) {
+            let end = deadline ?? .after(context.limits.headTimeout)
+            deadline = end
+            switch await io.fill(until: end) {
             case .success(0): return false
             case .success: continue
             case .failure(.timedOut):
@@ -108,11 +112,22 @@ final class Connection {
         }
     }
 
-    private func waitForRequest() async throws(StreamError) {
+    /// Reads the first bytes of a request; `false` when none is to come.
+    private func waitForRequest() async throws(StreamError) -> Bool {
         isIdle = true
         defer { isIdle = false }
-        io.releaseBuffers()
-        try await io.stream.untilReadable(deadline: .after(context.limits.idleTimeout))
+        let deadline = Deadline.after(context.limits.idleTimeout)
+        while !isDraining {
+            switch try io.tryFill() {
+            case .bytes: return true
+            case .endOfStream: return false
+            // A stream counts as readable until a read has found nothing: a new connection may still be idle.
+            case .wouldBlock:
+                io.releaseBuffers()
+                try await io.stream.untilReadable(deadline: deadline)
+            }
+        }
+        return false
     }
 
     // MARK: Answering
@@ -130,7 +145,10 @@ final class Connection {
             request = plainRequest()
             let status = head.method == .other ? 501 : 405
             var refusal = request.problem(
-                status, status == 501 ? "unknown_method" : "method_not_allowed", "This path answers \(allow).")
+                status,
+                status == 501 ? "unknown_method" : "method_not_allowed",
+                "This path answers \(allow)."
+            )
             refusal.fields.append(("Allow", allow))
             response = refusal
         case .options(let allow):
@@ -152,10 +170,13 @@ final class Connection {
     private func respond(to request: Request, with handler: Handler) async -> Response {
         guard context.allowsRemote || peer.isLoopback else {
             return request.problem(
-                403, "loopback_only", "Only clients on this machine are answered. Start with --open to let others in.")
+                403,
+                "loopback_only",
+                "Only clients on this machine are answered. Start with --open to let others in."
+            )
         }
-        // Answers to requests pipelined before this one are gathered to be written together, but must not wait for a
-        // handler that takes its time.
+        // Answers to requests pipelined before this one are gathered to be written together, but must not
+        // wait for a handler that takes its time.
         if !io.output.isEmpty, !isFlushRequested {
             isFlushRequested = true
             requestFlush()
@@ -172,8 +193,13 @@ final class Connection {
     private func write(_ response: Response, to request: Request) async throws(StreamError) {
         decideFate(after: response)
         var encoded = ResponseHead(
-            status: response.status, contentType: response.contentType, fields: response.fields,
-            framing: .none, closes: mustClose, date: date.bytes())
+            status: response.status,
+            contentType: response.contentType,
+            fields: response.fields,
+            framing: .none,
+            closes: mustClose,
+            date: date.bytes()
+        )
         encoded.announcesKeepAlive = head.versionMinor == 0 && !mustClose
         let isHead = head.method == .head
         switch response.body {
@@ -196,7 +222,8 @@ final class Connection {
         }
     }
 
-    /// Decides whether the connection goes on: not when the client or we end it, nor when a body lies in the way.
+    /// Decides whether the connection goes on: not when the client or we end it, nor when a body lies in the
+    /// way.
     private func decideFate(after response: Response) {
         body.end()
         if response.closes || isDraining || !head.keepsAlive || body.hasFailed { mustClose = true }
@@ -209,8 +236,12 @@ final class Connection {
         context.metrics.answered(status: error.status, after: .zero)
         let bytes = problem.json()
         ResponseHead(
-            status: error.status, contentType: Problem.contentType, fields: [("X-Request-Id", problem.requestID)],
-            framing: .length(bytes.count), closes: true, date: date.bytes()
+            status: error.status,
+            contentType: Problem.contentType,
+            fields: [("X-Request-Id", problem.requestID)],
+            framing: .length(bytes.count),
+            closes: true,
+            date: date.bytes()
         ).append(to: &io.output)
         io.output += bytes
     }
@@ -221,8 +252,10 @@ final class Connection {
     private static let lingerSilenceMax = Duration.seconds(1)
     private static let lingerBytesMax = 64 << 20
 
-    /// Lets the client read the last answer: closing while its bytes are still unread would reset the connection and
-    /// take the answer with it (RFC 9112 9.6). Many a client reads only once it has sent a whole body.
+    /// Lets the client read the last answer.
+    ///
+    /// Closing while its bytes are still unread would reset the connection and take the answer with it
+    /// (RFC 9112 9.6). Many a client reads only once it has sent a whole body.
     private func linger() async {
         io.stream.shutdownWrites()
         let end = Deadline.after(Self.lingerMax)

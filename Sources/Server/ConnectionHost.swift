@@ -43,7 +43,12 @@ actor ConnectionHost {
 
     func listen(host: String, port: UInt16, reusePort: Bool) throws(SystemError) -> SocketAddress {
         let listener = try Listener(
-            host: host, port: port, reusePort: reusePort, backlog: 4096, on: loop)
+            host: host,
+            port: port,
+            reusePort: reusePort,
+            backlog: 4096,
+            on: loop
+        )
         self.listener = listener
         // Ends when the listener closes.
         Task(executorPreference: loop) { await self.accept(on: listener) }
@@ -72,8 +77,11 @@ actor ConnectionHost {
         let number = accepted
         // Listed before its task runs, so that a drain that begins now waits for it.
         connections[number] = Connection(
-            newcomer, context: context, nextNumber: { self.nextNumber() },
-            requestFlush: { self.flushLater(number) })
+            newcomer,
+            context: context,
+            nextNumber: { self.nextNumber() },
+            requestFlush: { self.flushLater(number) }
+        )
         context.metrics.connectionOpened()
         // Ends with the connection; `drain` sees to it that every connection ends.
         Task(executorPreference: loop) { await self.serve(number) }
@@ -82,17 +90,23 @@ actor ConnectionHost {
     /// One honest answer, if the socket takes it at once, and the end.
     private func refuse(_ newcomer: Accepted) {
         let problem = Problem(
-            status: 503, code: "too_many_connections", detail: "All connections are taken. Try again shortly.",
-            requestID: RequestNumber.text(of: nextNumber()))
+            status: 503,
+            code: "too_many_connections",
+            detail: "All connections are taken. Try again shortly.",
+            requestID: RequestNumber.text(of: nextNumber())
+        )
         let body = problem.json()
         var output: [UInt8] = []
         ResponseHead(
-            status: 503, contentType: Problem.contentType, fields: [("Retry-After", "1")],
-            framing: .length(body.count), closes: true,
+            status: 503,
+            contentType: Problem.contentType,
+            fields: [("Retry-After", "1")],
+            framing: .length(body.count),
+            closes: true,
             date: HTTPDate(secondsSince1970: WallClock.microseconds() / 1_000_000).bytes
         ).append(to: &output)
-        // Best effort: nobody can wait for a client that there is no room for. What it has sent already is taken out
-        // of the socket, because closing with unread bytes sends a reset.
+        // Best effort: nobody can wait for a client that there is no room for. What it has sent already is
+        // taken out of the socket, because closing with unread bytes sends a reset.
         var unread = ReadBuffer(capacity: 4096)
         _ = try? newcomer.stream.tryWrite(output + body)
         _ = try? newcomer.stream.tryRead(into: &unread, atMost: 4096)

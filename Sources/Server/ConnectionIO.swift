@@ -10,7 +10,8 @@ final class ConnectionIO {
     var input = ReadBuffer(capacity: 0)
     var output: [UInt8] = []
 
-    /// A read asks for this much at first; a client that keeps the buffer full gets `HTTPLimits.readChunkBytes`.
+    /// A read asks for this much at first; a client that keeps the buffer full gets
+    /// `HTTPLimits.readChunkBytes`.
     private static let firstReadBytes = 4096
 
     private var readBytes = ConnectionIO.firstReadBytes
@@ -38,6 +39,13 @@ final class ConnectionIO {
         }
     }
 
+    /// Reads what is there, once.
+    func tryFill() throws(StreamError) -> ReadOutcome {
+        let outcome = try stream.tryRead(into: &input, atMost: readBytes)
+        if outcome == .bytes(readBytes) { readBytes = limits.readChunkBytes }
+        return outcome
+    }
+
     /// Asks a client that waits for it to send the body (RFC 9110 10.1.1).
     func invite() async -> Result<Void, StreamError> {
         do throws(StreamError) {
@@ -58,8 +66,8 @@ final class ConnectionIO {
         try await send(pending)
     }
 
-    /// Writes all of `bytes`, however slowly the client reads, but for one that reads next to nothing: the timeout is
-    /// for each `readChunkBytes` of them.
+    /// Writes all of `bytes`, however slowly the client reads, but for one that reads next to nothing: the
+    /// timeout is for each `readChunkBytes` of them.
     func send(_ bytes: [UInt8]) async throws(StreamError) {
         var written = 0
         var mark = 0

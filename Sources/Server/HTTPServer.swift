@@ -1,10 +1,10 @@
 // Server: from accepted sockets to handlers and back.
 //
-// An ``HTTPServer`` owns one ``ConnectionHost`` a loop; with more than one, each has a listener of its own on the same
-// port and the kernel spreads the connections (SO_REUSEPORT). A host accepts, keeps the list of its connections, and
-// drains them. A ``Connection`` is one structured task that reads heads (HTTP's parser), finds the handler (``Router``),
-// lends it the body (``BodyReader``) and writes the ``Response``. What handlers do lives in Ingest and Insight; what
-// bytes mean lives in HTTP.
+// An ``HTTPServer`` owns one ``ConnectionHost`` a loop; with more than one, each has a listener of its own on
+// the same port and the kernel spreads the connections (SO_REUSEPORT). A host accepts, keeps the list of its
+// connections, and drains them. A ``Connection`` is one structured task that reads heads (HTTP's parser),
+// finds the handler (``Router``), lends it the body (``BodyReader``) and writes the ``Response``. What
+// handlers do lives in Ingest and Insight; what bytes mean lives in HTTP.
 
 package import HTTP
 package import Logging
@@ -33,22 +33,36 @@ package struct HTTPServer: Sendable {
     ///
     /// - Throws: ``SystemError`` when the address cannot be bound.
     package init(
-        _ configuration: HTTPServerConfiguration, router: Router, loops: [EventLoop], logger: Logger
+        _ configuration: HTTPServerConfiguration,
+        router: Router,
+        loops: [EventLoop],
+        logger: Logger
     ) async throws(SystemError) {
         precondition(!loops.isEmpty, "a server runs on a loop")
         let context = ConnectionContext(
-            router: router, limits: configuration.limits, inflation: configuration.inflation,
-            allowsRemote: configuration.allowsRemote, metrics: ServerMetrics())
+            router: router,
+            limits: configuration.limits,
+            inflation: configuration.inflation,
+            allowsRemote: configuration.allowsRemote,
+            metrics: ServerMetrics()
+        )
         var hosts: [ConnectionHost] = []
         var port = configuration.port
         var bound: SocketAddress?
         for (index, loop) in loops.enumerated() {
             let host = ConnectionHost(
-                loop: loop, context: context, numbers: UInt64(index) << 40, logger: logger)
+                loop: loop,
+                context: context,
+                numbers: UInt64(index) << 40,
+                logger: logger
+            )
             hosts.append(host)
             do throws(SystemError) {
                 let address = try await host.listen(
-                    host: configuration.host, port: port, reusePort: loops.count > 1)
+                    host: configuration.host,
+                    port: port,
+                    reusePort: loops.count > 1
+                )
                 port = address.port
                 bound = bound ?? address
             } catch {
@@ -61,7 +75,8 @@ package struct HTTPServer: Sendable {
         address = bound ?? .local
     }
 
-    /// Stops listening, answers what is under way, closes idle connections at once and the rest at `deadline`.
+    /// Stops listening, answers what is under way, closes idle connections at once and the rest at
+    /// `deadline`.
     package func drain(deadline: Deadline) async {
         await withTaskGroup { group in
             for host in hosts { group.addTask { await host.drain(deadline: deadline) } }

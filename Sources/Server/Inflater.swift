@@ -1,7 +1,7 @@
 // The one file that talks to zlib: compressed bytes in, plain bytes out, in bounded steps.
 //
-// zlib keeps the address of its state, so that lives in memory of its own, owned by the inflater and freed with it;
-// the pointers into input and output are set for one call and never kept.
+// zlib keeps the address of its state, so that lives in memory of its own, owned by the inflater and freed
+// with it; the pointers into input and output are set for one call and never kept.
 
 import CZlib
 
@@ -9,7 +9,9 @@ import CZlib
 package struct InflateLimits: Equatable, Sendable {
     /// Inflated bytes in all; `nil` for bodies that are streamed and not kept.
     package var bytesMax: Int?
-    /// Inflated bytes for each compressed one. Deflate reaches 1032; JSON is around 10, machine-made JSON below 100.
+    /// Inflated bytes for each compressed one.
+    ///
+    /// Deflate reaches 1032; JSON is around 10, machine-made JSON below 100.
     package var ratioMax = 200
     /// So many inflated bytes are free of the ratio: short bodies may well consist of one repeated line.
     package var ratioFreeBytes = 1 << 20
@@ -85,10 +87,12 @@ package struct Inflater: ~Copyable {
 
     /// Inflates from the front of `input` and appends at most ``stepBytesMax`` bytes to `output`.
     ///
-    /// - Returns: The bytes of `input` that are used up. Call again while some are left or ``hasPendingOutput`` says so.
+    /// - Returns: The bytes of `input` that are used up. Call again while some are left or
+    ///   ``hasPendingOutput`` says so.
     /// - Throws: ``InflateError``, the same one ever after; what the call has appended is to be thrown away.
     package mutating func inflate(
-        _ input: Span<UInt8>, into output: inout [UInt8]
+        _ input: Span<UInt8>,
+        into output: inout [UInt8]
     ) throws(InflateError) -> Int {
         if let failure { throw failure }
         do throws(InflateError) {
@@ -112,7 +116,8 @@ package struct Inflater: ~Copyable {
     }
 
     private mutating func advance(
-        _ input: Span<UInt8>, into output: inout [UInt8]
+        _ input: Span<UInt8>,
+        into output: inout [UInt8]
     ) throws(InflateError) -> Int {
         switch phase {
         case .start: return try begin(input, into: &output)
@@ -123,19 +128,23 @@ package struct Inflater: ~Copyable {
                 phase = .padding
                 return 0
             }
-            guard format == .gzip else { throw .corrupt(offset: consumedBytes) }
+            // Garbage of one byte would otherwise pass for a member cut short.
+            guard format == .gzip, input[0] == 0x1F else { throw .corrupt(offset: consumedBytes) }
             inflateReset(stream)
             phase = .data
             return try run(input, into: &output)
         case .padding:
-            for index in input.indices where input[index] != 0 { throw .corrupt(offset: consumedBytes + index) }
+            for index in input.indices where input[index] != 0 {
+                throw .corrupt(offset: consumedBytes + index)
+            }
             consumedBytes += input.count
             return input.count
         }
     }
 
     private mutating func begin(
-        _ input: Span<UInt8>, into output: inout [UInt8]
+        _ input: Span<UInt8>,
+        into output: inout [UInt8]
     ) throws(InflateError) -> Int {
         if input.isEmpty { return 0 }
         if format == .gzip {
@@ -152,8 +161,9 @@ package struct Inflater: ~Copyable {
         return 0
     }
 
-    /// RFC 1950 2.2: method 8, a window of at most 32 KiB, and a multiple of 31. No raw stream begins like this: the
-    /// low bits would be a stored block's, with padding that is not zero.
+    /// RFC 1950 2.2: method 8, a window of at most 32 KiB, and a multiple of 31.
+    ///
+    /// No raw stream begins like this: the low bits would be a stored block's, with padding that is not zero.
     private static func isHeader(_ first: UInt8, _ second: UInt8) -> Bool {
         first & 0x0F == 8 && first >> 4 <= 7 && (Int(first) << 8 | Int(second)) % 31 == 0
     }
@@ -165,7 +175,8 @@ package struct Inflater: ~Copyable {
         output.append(addingCapacity: Self.stepBytesMax) { room in
             room.withUnsafeMutableBufferPointer { free, made in
                 input.withUnsafeBufferPointer { bytes in
-                    // zlib only reads what next_in points to; its type says otherwise for the sake of old compilers.
+                    // zlib only reads what next_in points to; its type says otherwise for the sake of old
+                    // compilers.
                     stream.pointee.next_in = UnsafeMutablePointer(mutating: bytes.baseAddress)
                     stream.pointee.avail_in = UInt32(clamping: bytes.count)
                     stream.pointee.next_out = free.baseAddress

@@ -1,7 +1,9 @@
 package import HTTP
 package import Reactor
 
-/// One request, as its handler sees it: the head and who sent it. The body comes through a ``BodyReader``.
+/// One request, as its handler sees it: the head and who sent it.
+///
+/// The body comes through a ``BodyReader``.
 package struct Request: Sendable {
     package let head: RequestHead
     /// The values of the pattern's `{names}`, percent-decoded.
@@ -10,7 +12,9 @@ package struct Request: Sendable {
     /// The request's number among all of this process.
     let number: UInt64
 
-    /// The request id: the client's, if it is a sane one, else one made here. Goes into problems and logs.
+    /// The request id: the client's, if it is a sane one, else one made here.
+    ///
+    /// Goes into problems and logs.
     package var id: String {
         if let range = head.value(.requestID), RequestID.isValid(head.bytes.span.extracting(range)) {
             return head.string(range)
@@ -39,7 +43,10 @@ package struct Request: Sendable {
         case .refused(let refusal): return Response(Problem(refusal, requestID: id))
         case .unsupportedCoding:
             var response = problem(
-                415, "unsupported_content_encoding", "The body's coding is not one of \(BodyCoding.accepted).")
+                415,
+                "unsupported_content_encoding",
+                "The body's coding is not one of \(BodyCoding.accepted)."
+            )
             response.fields.append(("Accept-Encoding", BodyCoding.accepted))
             return response
         case .inflation(let error): return problem(error)
@@ -53,14 +60,22 @@ package struct Request: Sendable {
         case .corrupt(let offset):
             return Response(
                 Problem(
-                    status: 400, code: "corrupt_body", detail: "The compressed body is damaged at about byte \(offset).",
-                    requestID: id, members: [("offset", .int(offset))]))
+                    status: 400,
+                    code: "corrupt_body",
+                    detail: "The compressed body is damaged at about byte \(offset).",
+                    requestID: id,
+                    members: [("offset", .int(offset))]
+                )
+            )
         case .truncated: return problem(400, "truncated_body", "The compressed body ends too early.")
         case .tooLarge(let limit):
             return problem(413, "body_too_large", "The inflated body is larger than \(limit) bytes.")
         case .ratioTooHigh(let limit):
             return problem(
-                413, "compression_ratio_too_high", "The body inflates to more than \(limit) times its size.")
+                413,
+                "compression_ratio_too_high",
+                "The body inflates to more than \(limit) times its size."
+            )
         }
     }
 }

@@ -43,8 +43,11 @@ package struct Response: Sendable {
     /// The problem as `application/problem+json`, its request id as a field too.
     package init(_ problem: Problem) {
         self.init(
-            status: problem.status, contentType: Problem.contentType,
-            fields: [("X-Request-Id", problem.requestID)], bytes: problem.json())
+            status: problem.status,
+            contentType: Problem.contentType,
+            fields: [("X-Request-Id", problem.requestID)],
+            bytes: problem.json()
+        )
     }
 }
 

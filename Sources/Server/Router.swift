@@ -1,6 +1,8 @@
 package import HTTP
 
-/// Answers one kind of request. Runs on the connection's loop; a handler that does not suspend is a plain call.
+/// Answers one kind of request.
+///
+/// Runs on the connection's loop; a handler that does not suspend is a plain call.
 package typealias Handler = @Sendable (Request, BodyReader) async -> Response
 
 /// Finds the handler of a request by its method and path.
@@ -53,7 +55,10 @@ package struct Router: Sendable {
         }
         let isLiteral = segments.allSatisfy { if case .literal = $0 { true } else { false } }
         let route = Route(
-            segments: segments, literal: isLiteral ? Array(pattern.utf8) : nil, handlers: [(method, handler)])
+            segments: segments,
+            literal: isLiteral ? Array(pattern.utf8) : nil,
+            handlers: [(method, handler)]
+        )
         if isLiteral { routes.insert(route, at: 0) } else { routes.append(route) }
     }
 
@@ -83,7 +88,9 @@ package struct Router: Sendable {
     }
 
     private static func choose(
-        _ route: Route, _ method: HTTP.Method, parameters: [String: String]
+        _ route: Route,
+        _ method: HTTP.Method,
+        parameters: [String: String]
     ) -> Match {
         if let handler = route.handler(of: method) { return .handler(handler, parameters: parameters) }
         switch method {

@@ -1,7 +1,9 @@
 import CoreMetrics
 import Reactor
 
-/// What the server counts. One value for all loops; swift-metrics makes the counting safe.
+/// What the server counts.
+///
+/// One value for all loops; swift-metrics makes the counting safe.
 struct ServerMetrics: Sendable {
     private let answers: [Counter]
     private let duration = Timer(label: "millrace_http_request_duration_seconds")

@@ -53,8 +53,8 @@ enum SendInputError: Error, Equatable, Sendable, CustomStringConvertible {
 
 /// Reads the inputs one after another and cuts them into chunks, for any number of senders.
 ///
-/// Its loop is its own, because reading a file or a terminal makes it wait. A chunk is cut when it is full, at the end
-/// of an input, and when its first line has waited ``lingerMax`` for others.
+/// Its loop is its own, because reading a file or a terminal makes it wait. A chunk is cut when it is full,
+/// at the end of an input, and when its first line has waited ``lingerMax`` for others.
 actor ChunkSource {
     /// How long a line may wait for others, when they come in slowly.
     static let lingerMax = Duration.seconds(1)

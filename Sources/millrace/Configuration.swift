@@ -1,4 +1,5 @@
-/// The settings in force as texts, each with where it came from: flag, environment, file, default, in this order.
+/// The settings in force as texts, each with where it came from: flag, environment, file, default, in this
+/// order.
 struct Configuration: Equatable, Sendable {
     struct Value: Equatable, Sendable {
         /// One, or more for a list; empty for a setting that has no default.

@@ -1,5 +1,5 @@
-/// Which variables with the program's prefix may be set: an unknown one is a typing error that would otherwise go
-/// unnoticed.
+/// Which variables with the program's prefix may be set: an unknown one is a typing error that would
+/// otherwise go unnoticed.
 enum EnvironmentRules {
     /// For settings of commands other than `serve`, and for what is no setting at all.
     static let others: Set<String> = [

@@ -36,7 +36,8 @@ final class HTTPClient {
 
     /// Sends a request and returns its whole answer.
     ///
-    /// After an error the connection is closed, and nobody knows whether the server has done what it was asked.
+    /// After an error the connection is closed, and nobody knows whether the server has done what it was
+    /// asked.
     func send(
         _ method: String,
         _ path: String,

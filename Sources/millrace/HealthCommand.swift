@@ -10,7 +10,8 @@ struct HealthCommand: ProgramCommand {
 
     @Argument(
         help: """
-            The server. (default: the first address of MILLRACE_LISTEN, else http://127.0.0.1:8080; MILLRACE_URL)
+            The server. \
+            (default: the first address of MILLRACE_LISTEN, else http://127.0.0.1:8080; MILLRACE_URL)
             """
     )
     var url: String?

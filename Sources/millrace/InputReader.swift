@@ -1,7 +1,7 @@
 import Reactor
 import Server
 
-/// One input's text, inflated when it is a gzip file. Its calls wait.
+/// One input's text, inflated when it is a gzip file; its calls wait.
 struct InputReader: ~Copyable {
     let name: String
     private var file: FileReader
@@ -34,9 +34,9 @@ struct InputReader: ~Copyable {
             try begin(&buffer)
             if buffer.count > before { return true }
         }
-        if inflater == nil { return try readFile(into: &buffer) > 0 }
+        if inflater == nil { return try readPlain(into: &buffer) }
         while buffer.count == before {
-            if compressed.isEmpty, inflater?.hasPendingOutput == false, try readFile(into: &compressed) == 0 {
+            if compressed.isEmpty, inflater?.hasPendingOutput == false, try !readCompressed() {
                 try finish()
                 return false
             }
@@ -48,7 +48,7 @@ struct InputReader: ~Copyable {
     /// RFC 1952 2.3.1: a gzip file begins with 1F 8B; no JSON text does.
     private mutating func begin(_ buffer: inout ReadBuffer) throws(SendInputError) {
         hasBegun = true
-        while compressed.count < 2, try readFile(into: &compressed) > 0 {}
+        while compressed.count < 2, try readCompressed() {}
         let start = Array(compressed.bytes[compressed.readable])
         if start.starts(with: [0x1F, 0x8B]) {
             var limits = InflateLimits()
@@ -60,8 +60,17 @@ struct InputReader: ~Copyable {
         }
     }
 
-    private mutating func readFile(into buffer: inout ReadBuffer) throws(SendInputError) -> Int {
-        do throws(SystemError) { return try file.read(into: &buffer, atMost: Self.readBytes) } catch {
+    /// Reads more of a gzip file; `false` at its end.
+    private mutating func readCompressed() throws(SendInputError) -> Bool {
+        do throws(SystemError) {
+            return try file.read(into: &compressed, atMost: Self.readBytes) > 0
+        } catch {
+            throw .unreadable(name, error)
+        }
+    }
+
+    private mutating func readPlain(into buffer: inout ReadBuffer) throws(SendInputError) -> Bool {
+        do throws(SystemError) { return try file.read(into: &buffer, atMost: Self.readBytes) > 0 } catch {
             throw .unreadable(name, error)
         }
     }

@@ -19,7 +19,8 @@ struct LineChunker: Sendable {
     /// Bytes that end a chunk; the line that reaches them still belongs to it.
     let bytesMax: Int
 
-    /// More than any event may have; of a longer line only so much is sent, which the server refuses as too large.
+    /// More than any event may have; of a longer line only so much is sent, which the server refuses as too
+    /// large.
     static let lineBytesMax = 1 << 20
 
     private(set) var chunk: SendChunk

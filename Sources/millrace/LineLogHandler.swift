@@ -14,8 +14,8 @@ enum LogFormat: String, CaseIterable, Equatable, Sendable {
 
 /// Writes each entry as one line with one write(2) to standard error, without what looks like a password.
 ///
-/// One call a line, so that lines of several threads, and of processes that share the descriptor, do not mix. Where
-/// the reader of a pipe is gone or slow the entry waits or is lost; there is nobody to tell.
+/// One call a line, so that lines of several threads, and of processes that share the descriptor, do not mix.
+/// Where the reader of a pipe is gone or slow the entry waits or is lost; there is nobody to tell.
 struct LineLogHandler: LogHandler {
     var logLevel: Logger.Level
     var metadata: Logger.Metadata = [:]
@@ -64,7 +64,8 @@ struct LineLogHandler: LogHandler {
         write(format == .json ? entry.jsonLine() : entry.textLine())
     }
 
-    /// The entry's own fields win over the provider's, those over the logger's; sorted, so that lines can be compared.
+    /// The entry's own fields win over the provider's, those over the logger's; sorted, so that lines can be
+    /// compared.
     private func fields(of event: LogEvent) -> [LogEntry.Field] {
         var all = metadata
         if let provided = metadataProvider?.get() { all.merge(provided) { $1 } }

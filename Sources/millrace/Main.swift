@@ -1,12 +1,12 @@
 // millrace: the program — commands, configuration and logs, and nothing that a target below could do.
 //
-// `serve` composes the service out of the targets (Service.swift). `migrate`, `health` and `send` are for operators,
-// `bench-scan` and `bench-worker` measure what the program is made of. `worker` and `exec-worker` are what the
-// service starts itself as: they are told apart before anything else happens, because the first has a protocol on its
-// descriptors and the second is to become another program at once.
+// `serve` composes the service out of the targets (Service.swift). `migrate`, `health` and `send` are for
+// operators, `bench-scan` and `bench-worker` measure what the program is made of. `worker` and `exec-worker`
+// are what the service starts itself as: they are told apart before anything else happens, because the first
+// has a protocol on its descriptors and the second is to become another program at once.
 //
-// Settings go one way: flags, variables and a file become a Configuration of texts with their origins, that becomes a
-// checked ServiceConfiguration, and nobody reads the environment after that.
+// Settings go one way: flags, variables and a file become a Configuration of texts with their origins, that
+// becomes a checked ServiceConfiguration, and nobody reads the environment after that.
 
 import ArgumentParser
 import Glibc
@@ -25,8 +25,6 @@ enum Program {
         switch arguments.first {
         case "exec-worker": Trampoline.run(arguments: Array(arguments.dropFirst()))
         case "worker": exit(work())
-        // Here, before there is a second thread: one that existed already would still be interrupted.
-        case "serve": Signals.block(serviceSignals)
         default: break
         }
         exit(await run(arguments))
@@ -57,7 +55,8 @@ enum Program {
         }
     }
 
-    /// Prints what ArgumentParser has to say: a help text, the version, or what is wrong with the command line.
+    /// Prints what ArgumentParser has to say: a help text, the version, or what is wrong with the command
+    /// line.
     private static func end(with error: any Error) -> Int32 {
         let text = MillraceCommand.fullMessage(for: error, columns: nil)
         switch MillraceCommand.exitCode(for: error) {
@@ -83,8 +82,8 @@ struct MillraceCommand: ParsableCommand {
             Start with 'millrace serve'; without further options it brings its own PostgreSQL. \
             Every option is also an environment variable: --max-body is MILLRACE_MAX_BODY.
 
-            The exit code is 0 after success, 1 after a failure, 2 when the command line or the configuration is \
-            wrong, and 78 when the database belongs to another version of millrace.
+            The exit code is 0 after success, 1 after a failure, 2 when the command line or the \
+            configuration is wrong, and 78 when the database belongs to another version of millrace.
             """,
         version: Program.version,
         subcommands: [

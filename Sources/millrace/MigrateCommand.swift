@@ -9,8 +9,8 @@ struct MigrateCommand: ProgramCommand {
         commandName: "migrate",
         abstract: "Bring a database's schema up to date.",
         discussion: """
-            'serve' does the same at its start unless --no-migrate is given, so this is for those who want to \
-            see the steps, or do them as another user. Any number of services may run meanwhile.
+            'serve' does the same at its start unless --no-migrate is given, so this is for those who want \
+            to see the steps, or do them as another user. Any number of services may run meanwhile.
             """
     )
 
@@ -47,7 +47,7 @@ struct MigrateCommand: ProgramCommand {
         guard let conninfo = texts[.database].texts.last, !conninfo.isEmpty else {
             throw CommandFailure(
                 Exit.usage,
-                "migrate: which database? Give --database or DATABASE_URL ('serve' migrates the embedded one by itself)"
+                "migrate: which database? Give --database or DATABASE_URL (the embedded one is 'serve's own)"
             )
         }
         let result = try await onLoop { loop in await self.migrate(conninfo, on: loop) }

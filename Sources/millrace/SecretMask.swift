@@ -9,7 +9,8 @@ enum SecretMask {
     /// A connection string for logs and people.
     static func mask(conninfo: String) -> String { mask(conninfo) }
 
-    /// Any text: what follows `password=` (or a longer name that ends so), and the password of `scheme://user:…@host`.
+    /// Any text: what follows `password=` (or a longer name that ends so), and the password of
+    /// `scheme://user:…@host`.
     static func mask(_ text: String) -> String {
         let bytes = Array(text.utf8)
         guard mayHoldSecret(bytes) else { return text }

@@ -17,7 +17,8 @@ struct SendAnswer: Equatable, Sendable {
     /// The rejected, as far as the server lists them.
     var refusals: [Refusal] = []
 
-    /// Reads the body of an answer to `POST /v1/events`; `nil` when it is none, or does not add up to `events`.
+    /// Reads the body of an answer to `POST /v1/events`; `nil` when it is none, or does not add up to
+    /// `events`.
     init?(_ body: [UInt8], events: Int) {
         guard let object = try? HeaderReader.object(body), let received = object["received"]?.integer,
             let stored = object["stored"]?.integer, let duplicates = object["duplicates"]?.integer,
@@ -93,8 +94,8 @@ struct SendRetry: Sendable {
 
     /// The pause before the next attempt; `nil` to give up.
     ///
-    /// Exponential, cut by up to half at random, so that many clients do not come back at once. The server's own wish
-    /// is honoured: alone the first time, later as the least.
+    /// Exponential, cut by up to half at random, so that many clients do not come back at once. The server's
+    /// own wish is honoured: alone the first time, later as the least.
     mutating func pause(
         retryAfter: Duration?,
         using generator: inout some RandomNumberGenerator

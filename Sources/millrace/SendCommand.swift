@@ -9,9 +9,9 @@ struct SendCommand: ProgramCommand {
         commandName: "send",
         abstract: "Send files of events, one JSON object a line, to a server.",
         discussion: """
-            Prints what became of the events, and the first of those that were rejected. What a failure left open \
-            is sent again, which is safe for events that carry an id. The exit code is 0 when every event is \
-            stored, now or before, and 1 otherwise. Files may be compressed with gzip.
+            Prints what became of the events, and the first of those that were rejected. What a failure left \
+            open is sent again, which is safe for events that carry an id. The exit code is 0 when \
+            every event is stored, now or before, and 1 otherwise. Files may be compressed with gzip.
             """
     )
 
@@ -111,7 +111,8 @@ struct SendCommand: ProgramCommand {
     }
 }
 
-/// The last line of a terminal, overwritten again and again; without colours and escapes, so NO_COLOR has its way.
+/// The last line of a terminal, overwritten again and again; without colours and escapes, so NO_COLOR has its
+/// way.
 final class ProgressLine: Sendable {
     static let interval = Duration.milliseconds(200)
 

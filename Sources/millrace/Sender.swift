@@ -21,8 +21,9 @@ struct SendOptions: Sendable {
 
 /// Sends every line of its inputs until the server has answered for it.
 ///
-/// Several senders take chunks from one source; each has its connection and keeps its chunk until there is an answer
-/// that adds up. The same lines are sent again after a failure: events that carry an id are stored once all the same.
+/// Several senders take chunks from one source; each has its connection and keeps its chunk until there is an
+/// answer that adds up. The same lines are sent again after a failure: events that carry an id are stored
+/// once all the same.
 actor Sender {
     private let options: SendOptions
     private let loop: EventLoop
@@ -124,7 +125,8 @@ actor Sender {
         }
     }
 
-    /// How long to wait before the next attempt; `nil` to give up, also because another chunk has been given up.
+    /// How long to wait before the next attempt; `nil` to give up, also because another chunk has been given
+    /// up.
     private func nextPause(_ retry: inout SendRetry, _ retryAfter: Duration?, _ reason: String) -> Duration? {
         guard !hasFailed, let duration = retry.pause(retryAfter: retryAfter, using: &generator) else {
             return nil

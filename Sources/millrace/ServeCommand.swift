@@ -6,8 +6,8 @@ struct ServeCommand: ProgramCommand {
         commandName: "serve",
         abstract: "Run the service.",
         discussion: """
-            Prints 'listening on http://…' on standard output once it takes events, and logs on standard error. \
-            SIGTERM and SIGINT stop it after the requests under way; a second one hastens that.
+            Prints 'listening on http://…' on standard output once it takes events, and logs on standard \
+            error. SIGTERM and SIGINT stop it after the requests under way; a second one hastens that.
 
             An option wins over its environment variable, that over the file of --config, and that over the \
             default. The file has one setting a line, such as 'max-body = 16MiB'.

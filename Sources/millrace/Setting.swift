@@ -61,7 +61,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .listen:
             "Where to take requests; port 0 picks a free port and prints it. Repeat it for more addresses."
         case .database:
-            "The PostgreSQL to store into, as a URI or a libpq connection string. Without it, an embedded one."
+            "The PostgreSQL to store into, as a URI or libpq connection string. Without it, an embedded one."
         case .data: "The folder for what the service keeps on disk, such as the embedded PostgreSQL."
         case .workers: "Processes that compute the statistics."
         case .loops: "Threads that serve connections."

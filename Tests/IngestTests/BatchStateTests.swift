@@ -23,7 +23,7 @@ import Testing
     @Test func `leaves what would make a flush too large for the next one`() {
         var state = BatchState<Int>(limits: Self.limits())
         state.add(1, events: 6, bytes: 1)
-        state.add(2, events: 5, bytes: 1)
+        state.add(2, events: 5, bytes: 2)
         state.add(3, events: 1, bytes: 999)
         state.add(4, events: 1, bytes: 1)
 
@@ -55,13 +55,18 @@ import Testing
         for seed in 0..<300 as Range<UInt64> {
             var random = SplitMix(seed: seed)
             let limits = Self.limits(
-                events: .random(in: 1...20, using: &random), bytes: .random(in: 1...500, using: &random))
+                events: .random(in: 1...20, using: &random),
+                bytes: .random(in: 1...500, using: &random)
+            )
             var state = BatchState<Int>(limits: limits)
             var sizes: [(events: Int, bytes: Int)] = []
             var taken: [Int] = []
             for _ in 0..<400 {
                 if Bool.random(using: &random) {
-                    let size = (events: Int.random(in: 0...9, using: &random), bytes: Int.random(in: 1...200, using: &random))
+                    let size = (
+                        events: Int.random(in: 0...9, using: &random),
+                        bytes: Int.random(in: 1...200, using: &random)
+                    )
                     if !state.hasRoom(for: size.bytes) { continue }
                     state.add(sizes.count, events: size.events, bytes: size.bytes)
                     sizes.append(size)
@@ -70,7 +75,9 @@ import Testing
                     let events = batch.reduce(0) { $0 + sizes[$1].events }
                     let bytes = batch.reduce(0) { $0 + sizes[$1].bytes }
                     #expect(
-                        batch.count <= 1 || events <= limits.eventsMax && bytes <= limits.bytesMax, "seed \(seed)")
+                        batch.count <= 1 || events <= limits.eventsMax && bytes <= limits.bytesMax,
+                        "seed \(seed)"
+                    )
                     if let next = batch.last.map({ $0 + 1 }), next < sizes.count {
                         let isFull =
                             events + sizes[next].events > limits.eventsMax

@@ -7,7 +7,11 @@ import TestSupport
 /// Events of a test, decoded as the route decodes them.
 enum Decoded {
     /// One arena of the texts, an event a text, valid or not.
-    static func events(_ texts: [String], receivedAt: Int64 = WallClock.microseconds(), seed: UInt64 = 1) -> EventArena {
+    static func events(
+        _ texts: [String],
+        receivedAt: Int64 = WallClock.microseconds(),
+        seed: UInt64 = 1
+    ) -> EventArena {
         var context = DecodeContext(receivedAt: receivedAt, ids: UUIDv7Generator(seed: seed))
         var arena = EventArena()
         let decoder = EventDecoder()
@@ -21,7 +25,9 @@ enum Decoded {
     static func dated(_ numbers: some Sequence<Int>, prefix: String = "e") -> [String] {
         numbers.map { number in
             let time = String(
-                decoding: Timestamp.format(1_790_000_000_000_000 + Int64(number) * 1_000), as: UTF8.self)
+                decoding: Timestamp.format(1_790_000_000_000_000 + Int64(number) * 1_000),
+                as: UTF8.self
+            )
             return """
                 {"id":"\(prefix)-\(number)","type":"t\(number % 3)","source":"/test","subject":"s\(number)",\
                 "time":"\(time)","data":{"n":\(number)}}
@@ -43,10 +49,20 @@ enum Decoded {
     static func submission(_ texts: [String], receivedAt: Int64 = 1_790_000_000_000_000) -> Submission {
         let arena = events(texts, receivedAt: receivedAt)
         let events = arena.records.indices.map {
-            PreparedEvent($0, of: arena, receivedAt: receivedAt, clockRange: .min...receivedAt + 3_600_000_000)
+            PreparedEvent(
+                $0,
+                of: arena,
+                receivedAt: receivedAt,
+                clockRange: .min...receivedAt + 3_600_000_000
+            )
         }
         return Submission(
-            arena: arena, events: events, rejections: arena.rejections, requestID: "r", receivedAt: receivedAt,
-            bytes: texts.reduce(0) { $0 + $1.utf8.count })
+            arena: arena,
+            events: events,
+            rejections: arena.rejections,
+            requestID: "r",
+            receivedAt: receivedAt,
+            bytes: texts.reduce(0) { $0 + $1.utf8.count }
+        )
     }
 }

@@ -9,7 +9,10 @@ import Testing
         ("/", "a", "b85cbdfd-493e-8c99-9bae-3fc01f4acfc0"),
         ("https://example.com/s", "evt-17", "5ca08e15-0574-8301-902b-72e4c456f0f3"),
         ("/käse", "水🚰", "83165712-8645-8205-9ea1-a9aafb873fa0"),
-        (String(repeating: "/s", count: 512), String(repeating: "x", count: 128), "54a804a9-5624-8bf4-8904-bb53b57461b7"),
+        (
+            String(repeating: "/s", count: 512), String(repeating: "x", count: 128),
+            "54a804a9-5624-8bf4-8904-bb53b57461b7"
+        ),
     ])
     func `is the SHA-256 of source and id, as a UUID of version 8`(source: String, id: String, key: String) {
         #expect(EventKey.text(source: source, id: id) == key)
@@ -46,12 +49,16 @@ import Testing
     }
 
     @Test func `with a time is identified by key and time`() throws {
-        let event = try Self.prepare(#"{"id":"a","type":"t","source":"/","time":"2026-01-02T03:04:05.678901Z"}"#)
+        let event = try Self.prepare(
+            #"{"id":"a","type":"t","source":"/","time":"2026-01-02T03:04:05.678901Z"}"#
+        )
 
         #expect(event.ts == 1_767_323_045_678_901)
         #expect(!event.isUndated && !event.isFresh)
         #expect(event.identity == Identity(key: event.key, ts: event.ts))
-        #expect(String(decoding: formatUUID(event.key), as: UTF8.self) == "b85cbdfd-493e-8c99-9bae-3fc01f4acfc0")
+        #expect(
+            String(decoding: formatUUID(event.key), as: UTF8.self) == "b85cbdfd-493e-8c99-9bae-3fc01f4acfc0"
+        )
     }
 
     @Test func `with a UUIDv7 as its id has the time inside it`() throws {

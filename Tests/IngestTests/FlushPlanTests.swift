@@ -15,7 +15,9 @@ import Testing
                 [
                     Decoded.submission(Decoded.dated(numbers[..<30]) + Decoded.undated(0..<10)),
                     Decoded.submission(Decoded.dated(numbers[30...]) + Decoded.fresh(0..<10)),
-                ], recent: Self.nothing)
+                ],
+                recent: Self.nothing
+            )
 
             #expect(plan.rows.count == 80 && plan.duplicates == 0, "seed \(seed)")
             for (row, next) in zip(plan.rows, plan.rows.dropFirst()) {
@@ -33,22 +35,30 @@ import Testing
             [
                 Decoded.submission(Decoded.dated([1, 2, 1]) + Decoded.undated([1])),
                 Decoded.submission(Decoded.undated([1, 2]) + Decoded.dated([2])),
-            ], recent: Self.nothing)
+            ],
+            recent: Self.nothing
+        )
 
         #expect(
-            plan.verdicts == [[.stored, .stored, .duplicate, .stored], [.duplicate, .stored, .duplicate]])
+            plan.verdicts == [[.stored, .stored, .duplicate, .stored], [.duplicate, .stored, .duplicate]]
+        )
         #expect(plan.rows.count == 4 && plan.duplicates == 3)
         #expect(plan.hasUndated)
     }
 
     @Test func `knows what was committed lately`() {
         var recent = RecentKeys(capacity: 10)
-        let before = FlushPlan([Decoded.submission(Decoded.dated([1]) + Decoded.undated([1]))], recent: recent)
+        let before = FlushPlan(
+            [Decoded.submission(Decoded.dated([1]) + Decoded.undated([1]))],
+            recent: recent
+        )
         for row in before.rows { recent.insert(before.event(of: row).identity) }
 
         // Later, so that an undated event has another time.
         let later = Decoded.submission(
-            Decoded.dated([1, 2]) + Decoded.undated([1, 2]), receivedAt: 1_790_000_000_000_000 + 7)
+            Decoded.dated([1, 2]) + Decoded.undated([1, 2]),
+            receivedAt: 1_790_000_000_000_000 + 7
+        )
         let plan = FlushPlan([later], recent: recent)
 
         #expect(plan.verdicts == [[.duplicate, .stored, .duplicate, .stored]])

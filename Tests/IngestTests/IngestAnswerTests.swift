@@ -11,7 +11,8 @@ import Testing
 
     @Test func `adds up and lists what was made and what was wrong`() throws {
         let arena = Decoded.events(
-            Decoded.fresh([0]) + ["{}"] + Decoded.dated([1, 2]) + Decoded.fresh([3]) + ["nonsense"])
+            Decoded.fresh([0]) + ["{}"] + Decoded.dated([1, 2]) + Decoded.fresh([3]) + ["nonsense"]
+        )
         var answer = IngestAnswer(listsVerdicts: false)
 
         answer.add(arena, verdicts: [.stored, .duplicate, .refused(sqlState: "23514"), .stored])
@@ -22,11 +23,15 @@ import Testing
         #expect(json["duplicates"] as? Int == 1)
         #expect(json["rejected"] as? Int == 3)
         #expect(json["durability"] as? String == "committed")
-        let made = [arena.records[0], arena.records[3]].map { String(decoding: arena.bytes[$0.id.range], as: UTF8.self) }
+        let made = [arena.records[0], arena.records[3]].map {
+            String(decoding: arena.bytes[$0.id.range], as: UTF8.self)
+        }
         #expect(json["ids"] as? [String] == made)
         let errors = try #require(json["errors"] as? [[String: Any]])
         #expect(errors.map { $0["index"] as? Int } == [1, 3, 5])
-        #expect(errors.map { $0["code"] as? String } == ["missing_type", "refused_by_database", "malformed_json"])
+        #expect(
+            errors.map { $0["code"] as? String } == ["missing_type", "refused_by_database", "malformed_json"]
+        )
         #expect(errors[1]["id"] as? String == "e-2")
         #expect((errors[1]["detail"] as? String)?.contains("23514") == true)
         #expect(json["errors_truncated"] == nil && json["verdicts"] == nil && json["done"] == nil)
@@ -55,7 +60,9 @@ import Testing
         #expect(refused.isRefused && refused.received == 2)
     }
 
-    @Test(arguments: [99, 100, 101, 250]) func `lists a hundred errors and says that there were more`(count: Int) throws {
+    @Test(arguments: [99, 100, 101, 250]) func `lists a hundred errors and says that there were more`(
+        count: Int
+    ) throws {
         // In two arenas, as a streamed body comes.
         var answer = IngestAnswer(listsVerdicts: false)
         let texts = [String](repeating: "{}", count: count)
@@ -69,7 +76,9 @@ import Testing
     }
 
     @Test func `gives a verdict for each event, in order`() throws {
-        let arena = Decoded.events(Decoded.dated([0]) + ["{}", #"{"id":"bad"}"#] + Decoded.fresh([1]) + Decoded.dated([2]))
+        let arena = Decoded.events(
+            Decoded.dated([0]) + ["{}", #"{"id":"bad"}"#] + Decoded.fresh([1]) + Decoded.dated([2])
+        )
         var answer = IngestAnswer(listsVerdicts: true)
         answer.add(arena, verdicts: [.stored, .stored, .duplicate])
 
@@ -77,7 +86,10 @@ import Testing
         let verdicts = try #require(json["verdicts"] as? [[String: Any]])
         #expect(verdicts.map { $0["index"] as? Int } == [0, 1, 2, 3, 4])
         #expect(
-            verdicts.map { $0["result"] as? String } == ["stored", "rejected", "rejected", "stored", "duplicate"])
+            verdicts.map { $0["result"] as? String } == [
+                "stored", "rejected", "rejected", "stored", "duplicate",
+            ]
+        )
         let ids = verdicts.map { $0["id"] as? String }
         #expect(ids[0] == "e-0" && ids[1] == nil && ids[2] == "bad" && ids[4] == "e-2")
         #expect(ids[3] == (json["ids"] as? [String])?.first)

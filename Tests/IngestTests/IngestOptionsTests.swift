@@ -37,7 +37,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "?ack=", "?ack=yes", "?ack=Committed", "?atomic=maybe", "?validate=all", "?validate=", "?verdicts=none",
+        "?ack=", "?ack=yes", "?ack=Committed", "?atomic=maybe", "?validate=all", "?validate=",
+        "?verdicts=none",
         "?verdicts=all&verdicts=some", "?ack=%zz",
     ])
     func `refuse values that are not known`(query: String) throws {

@@ -3,7 +3,9 @@ import Testing
 @testable import Ingest
 
 @Suite struct `Recent keys` {
-    private static func identity(_ number: Int) -> Identity { Identity(key: UInt128(number), ts: Int64(number)) }
+    private static func identity(_ number: Int) -> Identity {
+        Identity(key: UInt128(number), ts: Int64(number))
+    }
 
     @Test func `remember at least their capacity and at most twice that`() {
         var keys = RecentKeys(capacity: 100)

@@ -1,7 +1,8 @@
 import Events
-@testable import Insight
 import TestSupport
 import Testing
+
+@testable import Insight
 
 @Suite struct `An event cursor` {
     @Test func `reads back as it was written`() {
@@ -32,7 +33,9 @@ import Testing
         }
     }
 
-    @Test(arguments: ["", "x", "AAAA", String(repeating: "A", count: 36), String(repeating: "=", count: 36), "é"])
+    @Test(arguments: [
+        "", "x", "AAAA", String(repeating: "A", count: 36), String(repeating: "=", count: 36), "é",
+    ])
     func `is none in other text`(text: String) {
         #expect(EventCursor(text: text) == nil)
     }

@@ -1,10 +1,11 @@
 import Events
-@testable import Insight
 import Postgres
 import Reactor
 import Server
 import TestSupport
 import Testing
+
+@testable import Insight
 
 @Suite(.timeLimit(.minutes(2))) struct `Listing events` {
     private struct Page {
@@ -42,7 +43,9 @@ import Testing
                 pages += 1
                 for number in 0..<3 {
                     try await side.store(
-                        id: "new-\(pages)-\(number)", at: morning + Int64((pages * 3 + number) % 40) * 1_000_000)
+                        id: "new-\(pages)-\(number)",
+                        at: morning + Int64((pages * 3 + number) % 40) * 1_000_000
+                    )
                 }
                 guard let next = page.cursor else { break }
                 #expect(page.ids.count == 17)
@@ -92,7 +95,8 @@ import Testing
             let made = String(decoding: formatUUID(own), as: UTF8.self)
             let cases: [(String, [String])] = [
                 ("type=x", ["b", "a"]), ("type=x&order=asc", ["a", "b"]), ("source=/1", ["c", "a"]),
-                ("subject=u&type=y", ["c"]), ("from=\(from)&to=\(to)", ["b"]), ("id=c", ["c"]), ("id=\(made)", [made]),
+                ("subject=u&type=y", ["c"]), ("from=\(from)&to=\(to)", ["b"]), ("id=c", ["c"]),
+                ("id=\(made)", [made]),
                 ("id=\(made.uppercased())", [made]), ("type=x'%20OR%20true--", []),
             ]
             for (query, ids) in cases {
@@ -104,10 +108,18 @@ import Testing
     @Test func `writes an event flat, its attributes among its own members`() async throws {
         try await ReadSide.with { side in
             try await side.store(
-                id: "a\"b", at: morning, subject: nil,
+                id: "a\"b",
+                at: morning,
+                subject: nil,
                 attributes: #"{"specversion": "1.0", "n": 5, "id": "not this", "received_at": 1}"#,
-                data: #"{"a": [1, null]}"#)
-            try await side.store(id: "bin", at: morning - 1, attributes: "{}", bytes: String(repeating: "ff", count: 60))
+                data: #"{"a": [1, null]}"#
+            )
+            try await side.store(
+                id: "bin",
+                at: morning - 1,
+                attributes: "{}",
+                bytes: String(repeating: "ff", count: 60)
+            )
             try await side.store(id: "bare", at: morning - 2)
 
             let json = text(try await side.events(""))
@@ -115,10 +127,18 @@ import Testing
             let moment = EventFilter.text(morning)
             #expect(
                 json.hasPrefix(
-                    #"{"events":[{"id":"a\"b","source":"/s","type":"t","subject":null,"time":"\#(moment)","n": 5, "#
-                        + #""specversion": "1.0","data":{"a": [1, null]},"received_at":"2026-11-20T00:00:00.500000Z"},"#))
+                    #"{"events":[{"id":"a\"b","source":"/s","type":"t","subject":null,"#
+                        + #""time":"\#(moment)","n": 5, "#
+                        + #""specversion": "1.0","data":{"a": [1, null]},"#
+                        + #""received_at":"2026-11-20T00:00:00.500000Z"},"#
+                )
+            )
             #expect(json.contains("\"data_base64\":\"\(String(repeating: "/", count: 80))\",\"received_at\""))
-            #expect(json.contains(#""data":null,"received_at":"2026-11-20T00:00:00.500000Z"}],"next_cursor":null}"#))
+            #expect(
+                json.contains(
+                    #""data":null,"received_at":"2026-11-20T00:00:00.500000Z"}],"next_cursor":null}"#
+                )
+            )
         }
     }
 
@@ -157,8 +177,9 @@ import Testing
         try await ReadSide.with(limits) { side in
             try await side.run(
                 """
-                INSERT INTO events SELECT gen_random_uuid(), $1::timestamptz + (n % 5) * interval '1 s', now(), 't', '/s',
-                  null, 'e-' || n, null, to_jsonb(n), null, n, 0 FROM generate_series(1, 333) n
+                INSERT INTO events SELECT gen_random_uuid(), $1::timestamptz + (n % 5) * interval '1 s',
+                  now(), 't', '/s', null, 'e-' || n, null, to_jsonb(n), null, n, 0
+                  FROM generate_series(1, 333) n
                 """,
                 [EventFilter.text(morning)]
             )
@@ -167,7 +188,11 @@ import Testing
             let lines = try await whole(side, EventFilter(order: .asc), .lines)
             let table = try await whole(side, EventFilter(order: .asc), .table)
 
-            #expect(lines.text.split(separator: "\n").map { $0.firstMatch(of: /"id":"([^"]*)"/).map { String($0.1) } } == wanted)
+            #expect(
+                lines.text.split(separator: "\n").map {
+                    $0.firstMatch(of: /"id":"([^"]*)"/).map { String($0.1) }
+                } == wanted
+            )
             #expect(lines.pieces > 5)
             let rows = table.text.split(separator: "\r\n").dropFirst()
             #expect(rows.map { $0.split(separator: ",").first.map(String.init) } == wanted)
@@ -177,7 +202,12 @@ import Testing
     @Test func `quote what a table needs quoted`() async throws {
         try await ReadSide.with { side in
             try await side.store(
-                id: "a,b", at: morning, type: "say \"hi\"", subject: "two\nlines", data: #"{"k": "v"}"#)
+                id: "a,b",
+                at: morning,
+                type: "say \"hi\"",
+                subject: "two\nlines",
+                data: #"{"k": "v"}"#
+            )
             try await side.store(id: "c", at: morning - 1, bytes: "00ff")
 
             let table = try await whole(side, EventFilter(order: .desc), .table)
@@ -186,8 +216,10 @@ import Testing
             let received = "2026-11-20T00:00:00.500000Z"
             #expect(
                 table.text == "id,source,type,subject,time,received_at,data\r\n"
-                    + "\"a,b\",/s,\"say \"\"hi\"\"\",\"two\nlines\",\(first),\(received),\"{\"\"k\"\": \"\"v\"\"}\"\r\n"
-                    + "c,/s,t,,\(second),\(received),AP8=\r\n")
+                    + "\"a,b\",/s,\"say \"\"hi\"\"\",\"two\nlines\",\(first),\(received),"
+                    + "\"{\"\"k\"\": \"\"v\"\"}\"\r\n"
+                    + "c,/s,t,,\(second),\(received),AP8=\r\n"
+            )
         }
     }
 
@@ -195,19 +227,24 @@ import Testing
         try await ReadSide.with { side in
             for (accept, type) in [
                 ("text/csv", "text/csv; charset=utf-8; header=present"),
-                ("application/x-ndjson", "application/x-ndjson"), ("*/*", "application/json"), ("", "application/json"),
+                ("application/x-ndjson", "application/x-ndjson"), ("*/*", "application/json"),
+                ("", "application/json"),
             ] {
                 let response = try await side.events("", accept: accept)
                 #expect(response.contentType == type)
             }
-            let error = await #expect(throws: ReadError.self) { try await side.events("", accept: "image/png") }
+            let error = await #expect(throws: ReadError.self) {
+                try await side.events("", accept: "image/png")
+            }
             #expect(error?.response(requestID: "r").status == 406)
         }
     }
 }
 
 @Suite(.timeLimit(.minutes(2))) struct `Receipts` {
-    @Test func `find a stored event by source and id, by the newest of its id, and by a made id`() async throws {
+    @Test func `find a stored event by source and id, by the newest of its id, and by a made id`()
+        async throws
+    {
         try await ReadSide.with { side in
             let own: UInt128 = 0x0199_0000_0000_7000_8000_0000_0000_0001
             let made = String(decoding: formatUUID(own), as: UTF8.self)
@@ -240,7 +277,12 @@ import Testing
             )
 
             let first = try await side.receipt("r1")
-            #expect(first.contains(#""verdict":"rejected","error":{"code":"invalid_time","pointer":"/time","detail":"is \"late\""}"#))
+            #expect(
+                first.contains(
+                    #""verdict":"rejected","error":{"code":"invalid_time","#
+                        + #""pointer":"/time","detail":"is \"late\""}"#
+                )
+            )
             #expect(first.hasSuffix(#","raw":"{\"id\":\"r1\"}"}"#))
             #expect(try await side.receipt("r2").hasSuffix(#","raw_base64":"/wA="}"#))
         }

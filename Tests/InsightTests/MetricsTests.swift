@@ -66,7 +66,8 @@ import Testing
     @Test func `can be parsed line by line, whatever was recorded`() throws {
         let text = text { metrics in
             for label in ["a", "b.c", "", "9", "millrace_x_seconds", "ü"] {
-                Counter(label: label, dimensions: [("k", label), ("k2", "\"\\\n")], factory: metrics).increment()
+                Counter(label: label, dimensions: [("k", label), ("k2", "\"\\\n")], factory: metrics)
+                    .increment()
                 Recorder(label: label + "_sizes", factory: metrics).record(17.5)
                 Gauge(label: label + "_last", factory: metrics).record(-1.5e300)
                 Timer(label: label + "_time", factory: metrics).recordMilliseconds(3)
@@ -179,7 +180,8 @@ enum PrometheusCheck {
         var seen: Set<String> = []
         if !text.hasSuffix("\n") { findings.append("the last line does not end") }
         for line in text.split(separator: "\n", omittingEmptySubsequences: true).map(String.init) {
-            if let match = line.wholeMatch(of: /# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) (counter|gauge|histogram)/) {
+            if let match = line.wholeMatch(of: /# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) (counter|gauge|histogram)/)
+            {
                 if types.updateValue(String(match.2), forKey: String(match.1)) != nil {
                     findings.append("twice: \(line)")
                 }

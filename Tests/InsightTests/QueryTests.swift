@@ -1,7 +1,8 @@
 import HTTP
-@testable import Insight
 import Server
 import Testing
+
+@testable import Insight
 
 @Suite struct `Queries` {
     private static let now: Int64 = 1_790_000_030_000_000
@@ -28,22 +29,27 @@ import Testing
     @Test(
         arguments: [
             ("limit=0", "invalid_limit"), ("limit=1001", "invalid_limit"), ("limit=-1", "invalid_limit"),
-            ("limit=1e2", "invalid_limit"), ("limit=+5", "invalid_limit"), ("limit=99999999999999999999", "invalid_limit"),
-            ("order=up", "invalid_order"), ("order=DESC", "invalid_order"), ("from=yesterday", "invalid_from"),
+            ("limit=1e2", "invalid_limit"), ("limit=+5", "invalid_limit"),
+            ("limit=99999999999999999999", "invalid_limit"),
+            ("order=up", "invalid_order"), ("order=DESC", "invalid_order"),
+            ("from=yesterday", "invalid_from"),
             ("from=2026-02-30T00:00:00Z", "invalid_from"), ("to=2026-01-01", "invalid_to"),
-            ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "invalid_to"), ("cursor=abc", "invalid_cursor"),
+            ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "invalid_to"),
+            ("cursor=abc", "invalid_cursor"),
             ("tpye=a", "unknown_parameter"), ("type=a&type=b", "invalid_type"),
             ("source=" + String(repeating: "x", count: 1_025), "invalid_source"),
         ]
     )
-    func `for events are refused with a code that names the parameter`(query: String, expected: String) throws {
+    func `for events are refused with a code that names the parameter`(query: String, expected: String) throws
+    {
         let error = #expect(throws: ReadError.self) { try events(query) }
         #expect(code(error) == expected)
     }
 
     @Test func `for events take what the page says`() throws {
         let query = try events(
-            "type=a+b&source=%2Fx&subject=&id=1&from=2026-01-01T00:00:00Z&to=2026-01-01T02:00:00+02:00&order=asc&limit=7"
+            "type=a+b&source=%2Fx&subject=&id=1&order=asc&limit=7"
+                + "&from=2026-01-01T00:00:00Z&to=2026-01-01T02:00:00+02:00"
         )
         #expect(query.filter.type == "a b")
         #expect(query.filter.source == "/x")
@@ -57,16 +63,20 @@ import Testing
 
     @Test(
         arguments: [
-            ("metric=median", "invalid_metric"), ("metric=p50", "missing_field"), ("metric=p50&field=price", "invalid_field"),
-            ("metric=count&field=/price", "invalid_field"), ("step=10s", "invalid_step"), ("step=90s", "invalid_step"),
-            ("step=0m", "invalid_step"), ("step=m", "invalid_step"), ("step=1", "invalid_step"), ("step=-1m", "invalid_step"),
+            ("metric=median", "invalid_metric"), ("metric=p50", "missing_field"),
+            ("metric=p50&field=price", "invalid_field"),
+            ("metric=count&field=/price", "invalid_field"), ("step=10s", "invalid_step"),
+            ("step=90s", "invalid_step"),
+            ("step=0m", "invalid_step"), ("step=m", "invalid_step"), ("step=1", "invalid_step"),
+            ("step=-1m", "invalid_step"),
             ("step=1w", "invalid_step"), ("step=99999999d", "invalid_step"), ("step=%C3%A9", "invalid_step"),
             ("from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z", "invalid_step"),
             ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "invalid_to"), ("to=now", "invalid_to"),
             ("limit=5", "unknown_parameter"),
         ]
     )
-    func `for series are refused with a code that names the parameter`(query: String, expected: String) throws {
+    func `for series are refused with a code that names the parameter`(query: String, expected: String) throws
+    {
         let error = #expect(throws: ReadError.self) { try series(query) }
         #expect(code(error) == expected)
     }

@@ -1,7 +1,8 @@
-@testable import Insight
 import Reactor
 import TestSupport
 import Testing
+
+@testable import Insight
 
 @Suite struct `Rates` {
     private func at(_ seconds: Double) -> Deadline {

@@ -1,12 +1,13 @@
 import Analytics
 import Events
 import HTTP
-@testable import Insight
 import Postgres
 import Reactor
 import Server
 import TestSupport
 import Testing
+
+@testable import Insight
 
 /// The routes over a database of the test's own.
 struct ReadSide: Sendable {
@@ -29,22 +30,43 @@ struct ReadSide: Sendable {
             var configuration = database.configuration
             configuration.isReadOnly = true
             let pool = PostgresPool(
-                configuration, size: 2, name: "read", loop: database.loop, logger: TestCluster.logger)
+                configuration,
+                size: 2,
+                name: "read",
+                loop: database.loop,
+                logger: TestCluster.logger
+            )
             let metrics = PrometheusMetrics()
             let sampler = TotalsSampler(
-                reader: pool, metrics: metrics, latencyTimer: "millrace_ingest_duration_seconds",
-                limits: limits, loop: database.loop, logger: TestCluster.logger)
+                reader: pool,
+                metrics: metrics,
+                latencyTimer: "millrace_ingest_duration_seconds",
+                limits: limits,
+                loop: database.loop,
+                logger: TestCluster.logger
+            )
             let sources = InsightSources(
                 node: NodeFacts(name: "n\"1", version: "1.2.3", databaseKind: "embedded"),
-                workers: { [WorkerFacts(slot: 0, pid: 7, state: "busy", jobID: 9, jobKind: "rollup", jobsDone: 3)] },
+                workers: {
+                    [WorkerFacts(slot: 0, pid: 7, state: "busy", jobID: 9, jobKind: "rollup", jobsDone: 3)]
+                },
                 readiness: { Readiness(reasons: [], database: "up") },
                 shed: { 4 },
                 process: { ProcessFacts(residentBytes: 1_024, cpuSeconds: 0.5) },
-                eventKey: { String(decoding: formatUUID(key($0, $1)), as: UTF8.self) })
+                eventKey: { String(decoding: formatUUID(key($0, $1)), as: UTF8.self) }
+            )
             let side = ReadSide(
                 routes: InsightRoutes(
-                    reader: pool, sampler: sampler, metrics: metrics, sources: sources, limits: limits),
-                sampler: sampler, metrics: metrics, writer: writer)
+                    reader: pool,
+                    sampler: sampler,
+                    metrics: metrics,
+                    sources: sources,
+                    limits: limits
+                ),
+                sampler: sampler,
+                metrics: metrics,
+                writer: writer
+            )
             try await OnLoop(database.loop).run { try await body(side) }
             await pool.close()
             await writer.close()
@@ -77,11 +99,12 @@ struct ReadSide: Sendable {
         let key = key ?? Self.key(source, id ?? "")
         try await run(
             """
-            INSERT INTO events VALUES ($1::uuid, $2::timestamptz, '2026-11-20T00:00:00.5Z', $3, $4, $5, $6, $7::jsonb,
-              $8::jsonb, decode($9, 'hex'), 0, 0)
+            INSERT INTO events VALUES ($1::uuid, $2::timestamptz, '2026-11-20T00:00:00.5Z',
+              $3, $4, $5, $6, $7::jsonb, $8::jsonb, decode($9, 'hex'), 0, 0)
             """,
             [
-                String(decoding: formatUUID(key), as: UTF8.self), EventFilter.text(time), type, source, subject, id,
+                String(decoding: formatUUID(key), as: UTF8.self), EventFilter.text(time), type, source,
+                subject, id,
                 attributes, data, bytes,
             ]
         )

@@ -1,7 +1,8 @@
-@testable import Insight
 import Server
 import TestSupport
 import Testing
+
+@testable import Insight
 
 @Suite(.timeLimit(.minutes(2))) struct `Read routes` {
     @Test func `can be registered together`() async throws {
@@ -42,7 +43,11 @@ import Testing
             #expect(response.status == 200 && !content.isEmpty, "\(page.path)")
             #expect(!content.contains(/(src|href)="(https?:)?\/\//), "\(page.path)")
             #expect(!content.contains(/<script>|<style|style="| on[a-z]+="/), "\(page.path)")
-            #expect(response.fields.contains { $0.0 == "Content-Security-Policy" && $0.1.hasPrefix("default-src 'self'") })
+            #expect(
+                response.fields.contains {
+                    $0.0 == "Content-Security-Policy" && $0.1.hasPrefix("default-src 'self'")
+                }
+            )
             let tag = try #require(response.fields.first { $0.0 == "ETag" }?.1)
             #expect(page.response(ifNoneMatch: tag).status == 304)
             #expect(page.response(ifNoneMatch: "\"x\", W/\(tag)").status == 304)

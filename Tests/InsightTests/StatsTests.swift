@@ -1,12 +1,13 @@
 import Analytics
 import CoreMetrics
 import Events
-@testable import Insight
 import Postgres
 import Reactor
 import Server
 import TestSupport
 import Testing
+
+@testable import Insight
 
 @Suite(.timeLimit(.minutes(2))) struct `Statistics` {
     private static let epoch = "00000000-0000-0000-0000-00000000000a"
@@ -16,17 +17,25 @@ import Testing
         let streams = try await side.run("SELECT register_node($1::uuid, 'n', 2)", [Self.epoch]).rows
         for (index, row) in streams.enumerated() {
             try await side.run(
-                "SELECT end_flush($1::bigint, 1, ($1::bigint << 40) + 10, 10, 8, 1, 2, 500, now(), now(), \(index == 0))",
+                """
+                UPDATE streams SET received = 13, stored = 8, duplicates = 3, rejected = 2, bytes = 500,
+                  written = written + 10, ts_min = now(), ts_max = now() WHERE stream = $1::bigint
+                """,
                 [row[0]]
             )
+            if index == 0 { try await side.run("SELECT cut_stream($1::bigint)", [row[0]]) }
         }
-        try await side.run("UPDATE totals SET received = 100, stored = 90, duplicates = 6, rejected = 4, bytes = 9000")
         try await side.run(
-            "INSERT INTO rollups_type VALUES ('a', 70, now(), now()), ('b\"', 25, now(), '2026-11-20T00:00:00Z')")
+            "UPDATE totals SET received = 100, stored = 90, duplicates = 6, rejected = 4, bytes = 9000"
+        )
+        try await side.run(
+            "INSERT INTO rollups_type VALUES ('a', 70, now(), now()), "
+                + "('b\"', 25, now(), '2026-11-20T00:00:00Z')"
+        )
         try await side.run(
             """
-            INSERT INTO dead_jobs (id, queue, kind, stream, lo, hi, ts_min, ts_max, reason, errors, attempt, crashes,
-              losses) VALUES (1000, 'rollup', 'rollup', 1, 1, 2, now(), now(), 'r', '[]', 1, 1, 1)
+            INSERT INTO dead_jobs (id, queue, kind, stream, lo, hi, ts_min, ts_max, reason, errors, attempt,
+              crashes, losses) VALUES (1000, 'rollup', 'rollup', 1, 1, 2, now(), now(), 'r', '[]', 1, 1, 1)
             """
         )
         try await side.run("UPDATE jobs SET created_at = now() - interval '90 s'")
@@ -38,10 +47,10 @@ import Testing
 
             let json = try await side.stats()
 
-            // Each stream: 10 offered, 8 of them new, 1 duplicate and 2 rejects found before.
             #expect(
                 json.contains(
-                    #""totals":{"received":126,"stored":106,"duplicates":12,"rejected":8,"shed":4,"spooled":0,"bytes":10000}"#
+                    #""totals":{"received":126,"stored":106,"duplicates":12,"rejected":8,"shed":4,"#
+                        + #""spooled":0,"bytes":10000}"#
                 )
             )
             #expect(json.contains(#""types_count":2,"types":[{"type":"a","count":70,"#))
@@ -60,7 +69,11 @@ import Testing
             let json = try await side.stats("recent=3")
 
             #expect(json.contains(#""totals":{"received":0,"#))
-            #expect(json.contains(#""rates":{"1s":null,"1m":null,"5m":null,"15m":null},"recent":[null,null,null],"#))
+            #expect(
+                json.contains(
+                    #""rates":{"1s":null,"1m":null,"5m":null,"15m":null},"recent":[null,null,null],"#
+                )
+            )
             #expect(json.contains(#""latency":{"p50_ms":null,"p90_ms":null,"p99_ms":null,"requests":0,"#))
             #expect(json.contains(#""analytics":{"lag_s":0,"lag_events":0,"#))
         }
@@ -110,13 +123,22 @@ import Testing
     @Test func `need few looks: the sampler survives an absent database`() async throws {
         try await withLoop { loop in
             let pool = PostgresPool(
-                PostgresConfiguration(conninfo: "host=/nonexistent"), size: 1, name: "none", loop: loop,
-                logger: TestCluster.logger)
+                PostgresConfiguration(conninfo: "host=/nonexistent"),
+                size: 1,
+                name: "none",
+                loop: loop,
+                logger: TestCluster.logger
+            )
             var limits = InsightLimits()
             limits.statsTimeout = .milliseconds(50)
             let sampler = TotalsSampler(
-                reader: pool, metrics: PrometheusMetrics(), latencyTimer: "x", limits: limits, loop: loop,
-                logger: TestCluster.logger)
+                reader: pool,
+                metrics: PrometheusMetrics(),
+                latencyTimer: "x",
+                limits: limits,
+                loop: loop,
+                logger: TestCluster.logger
+            )
             await sampler.look()
             #expect(await sampler.view().failure != nil)
             #expect(await sampler.view().snapshot == nil)
@@ -143,16 +165,22 @@ import Testing
             let minute = Int64([0, 1, 2, 3, 4, 8, 9, 10, 11].randomElement(using: &random) ?? 0)
             let event = Event(
                 time: morning + minute * 60_000_000 + Int64(random.next() % 60_000_000),
-                type: random.next() % 3 == 0 ? "a" : "b", source: random.next() % 2 == 0 ? "/1" : "/2",
-                subject: "u\(random.next() % 200)", price: Double(random.next() % 100_000) / 100)
-            let (type, source, subject) = (Array(event.type.utf8), Array(event.source.utf8), Array(event.subject.utf8))
+                type: random.next() % 3 == 0 ? "a" : "b",
+                source: random.next() % 2 == 0 ? "/1" : "/2",
+                subject: "u\(random.next() % 200)",
+                price: Double(random.next() % 100_000) / 100
+            )
+            let (type, source, subject) = (
+                Array(event.type.utf8), Array(event.source.utf8), Array(event.subject.utf8)
+            )
             accumulator.add(time: event.time, type: type.span, source: source.span, subject: subject.span)
             accumulator.add(field: Array("/price".utf8).span, value: event.price)
             events.append(event)
         }
         for (key, rollup) in accumulator.rollups {
             try await side.run(
-                "INSERT INTO rollups_minute VALUES ($1::timestamptz, $2, $3, $4::bigint, decode($5, 'hex'), decode($6, 'hex'))",
+                "INSERT INTO rollups_minute VALUES "
+                    + "($1::timestamptz, $2, $3, $4::bigint, decode($5, 'hex'), decode($6, 'hex'))",
                 [
                     EventFilter.text(key.minute), key.type, key.source, String(rollup.count),
                     hex(rollup.subjects.encode()), hex(rollup.fields.encode()),
@@ -189,16 +217,22 @@ import Testing
             let events = try await fill(side, seed: 5)
             for minutes: Int64 in [1, 3, 12] {
                 let first = morning - morning % (minutes * 60_000_000)
-                let count = Int((morning + 12 * 60_000_000 - first + minutes * 60_000_000 - 1) / (minutes * 60_000_000))
+                let count = Int(
+                    (morning + 12 * 60_000_000 - first + minutes * 60_000_000 - 1) / (minutes * 60_000_000)
+                )
                 for (filter, keeps) in Self.filters {
                     let wanted = buckets(events.filter(keeps), minutes: minutes, count: count, first: first)
                     let query = "\(range)&step=\(minutes)m&\(filter)"
                     let counts = values(try await side.series(query + "metric=count"))
                     #expect(counts == wanted.map { $0.isEmpty ? nil : Double($0.count) }, "\(query)")
                     let rates = values(try await side.series(query + "metric=rate"))
-                    #expect(rates == wanted.map { $0.isEmpty ? nil : Double($0.count) / Double(minutes * 60) })
+                    #expect(
+                        rates == wanted.map { $0.isEmpty ? nil : Double($0.count) / Double(minutes * 60) }
+                    )
                     let subjects = values(try await side.series(query + "metric=subjects"))
-                    #expect(subjects == wanted.map { $0.isEmpty ? nil : Double(Set($0.map(\.subject)).count) })
+                    #expect(
+                        subjects == wanted.map { $0.isEmpty ? nil : Double(Set($0.map(\.subject)).count) }
+                    )
                     let maxima = values(try await side.series(query + "metric=max&field=/price"))
                     #expect(maxima == wanted.map { $0.map(\.price).max() }, "\(query)")
                     try await checkMedians(side, query, wanted)
@@ -208,7 +242,8 @@ import Testing
     }
 
     private static let filters: [(String, @Sendable (Event) -> Bool)] = [
-        ("", { _ in true }), ("type=a&", { $0.type == "a" }), ("type=b&source=/2&", { $0.type == "b" && $0.source == "/2" }),
+        ("", { _ in true }), ("type=a&", { $0.type == "a" }),
+        ("type=b&source=/2&", { $0.type == "b" && $0.source == "/2" }),
         ("type=none&", { _ in false }),
     ]
 
@@ -222,7 +257,9 @@ import Testing
                 #expect(medians[index] == nil && sums[index] == nil)
                 continue
             }
-            let (low, high) = (prices[max(0, prices.count / 2 - 1)], prices[min(prices.count - 1, prices.count / 2 + 1)])
+            let (low, high) = (
+                prices[max(0, prices.count / 2 - 1)], prices[min(prices.count - 1, prices.count / 2 + 1)]
+            )
             let (median, sum) = (medians[index] ?? -1, sums[index] ?? -1)
             #expect(median >= low * 0.989 && median <= high * 1.011, "\(query) bucket \(index)")
             #expect(abs(sum - prices.reduce(0, +)) < 0.001 * sum, "\(query) bucket \(index)")
@@ -233,8 +270,10 @@ import Testing
         try await ReadSide.with { side in
             for minute: Int64 in 0..<3 {
                 try await side.run(
-                    "INSERT INTO rollups_minute (minute, type, source, events) VALUES ($1::timestamptz, 't', '/', $2::bigint)",
-                    [EventFilter.text(morning + minute * 60_000_000), "\(minute + 1)"])
+                    "INSERT INTO rollups_minute (minute, type, source, events) "
+                        + "VALUES ($1::timestamptz, 't', '/', $2::bigint)",
+                    [EventFilter.text(morning + minute * 60_000_000), "\(minute + 1)"]
+                )
             }
             let (from, to) = (EventFilter.text(morning + 60_000_000), EventFilter.text(morning + 120_000_000))
 
@@ -249,9 +288,13 @@ import Testing
     @Test func `are a problem when a sketch is damaged`() async throws {
         try await ReadSide.with { side in
             try await side.run(
-                "INSERT INTO rollups_minute (minute, type, source, events, subjects) VALUES ($1::timestamptz, 't', '/', 1, '\\xffff')",
-                [EventFilter.text(morning)])
-            let error = await #expect(throws: ReadError.self) { try await side.series("metric=subjects&\(range)") }
+                "INSERT INTO rollups_minute (minute, type, source, events, subjects) "
+                    + "VALUES ($1::timestamptz, 't', '/', 1, '\\xffff')",
+                [EventFilter.text(morning)]
+            )
+            let error = await #expect(throws: ReadError.self) {
+                try await side.series("metric=subjects&\(range)")
+            }
             #expect(error?.response(requestID: "r").status == 500)
         }
     }

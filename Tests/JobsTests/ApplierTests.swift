@@ -56,7 +56,9 @@ import Testing
             let types = Dictionary(grouping: events, by: \.type).mapValues(\.count)
             #expect(try await installation.typeCounts() == types)
             #expect(try await installation.number("SELECT count(*) FROM jobs") == 0)
-            #expect(try await installation.number("SELECT count(*) FROM job_outcomes WHERE status = 'ok'") == 40)
+            #expect(
+                try await installation.number("SELECT count(*) FROM job_outcomes WHERE status = 'ok'") == 40
+            )
             for applier in appliers { await applier.stop(deadline: TestCluster.deadline) }
         }
     }
@@ -104,9 +106,13 @@ import Testing
                     return try await group.reduce(into: []) { $0.append($1) }
                 }
             }
-            let waits = "application_name LIKE '%applier' AND wait_event_type = 'Lock' AND datname = current_database()"
+            let waits =
+                "datname = current_database() AND application_name LIKE '%applier' "
+                + "AND wait_event_type = 'Lock'"
             try await installation.wait(until: "EXISTS (SELECT FROM pg_stat_activity WHERE \(waits))")
-            try await installation.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE \(waits)")
+            try await installation.sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE \(waits)"
+            )
             _ = try await blocker.simple("ROLLBACK", deadline: TestCluster.deadline)
             #expect(try await verdicts.value == [.applied, .applied])
             #expect(try await installation.rollups() == TestEvent.rollups(events))
@@ -114,8 +120,8 @@ import Testing
         }
     }
 
-    /// A standby that does not exist holds up every COMMIT after it has happened, and the killed connection cannot
-    /// say that it has.
+    /// A standby that does not exist holds up every COMMIT after it has happened, and the killed connection
+    /// cannot say that it has.
     @Test func `asks whether a commit without an answer has happened`() async throws {
         let cluster = try await OwnCluster.start()
         try await cluster.run { installation in
@@ -144,7 +150,12 @@ import Testing
             let now = WallClock.microseconds()
             let applier = installation.applier()
             let events = (0..<10_500).map {
-                TestEvent(time: now, type: "type-\($0 % 300)", source: "source-\($0 % 350 + $0 / 2_100 * 350)", value: $0)
+                TestEvent(
+                    time: now,
+                    type: "type-\($0 % 300)",
+                    source: "source-\($0 % 350 + $0 / 2_100 * 350)",
+                    value: $0
+                )
             }
             for _ in 0..<2 {
                 try await installation.makeJob(of: node, count: 10_500)
@@ -176,8 +187,9 @@ import Testing
             try await installation.sql(
                 """
                 INSERT INTO rollups_minute (minute, type, source, events)
-                    VALUES (timestamptz 'epoch' + \(minute) * interval '1 microsecond', 'full', 's', \(Int64.max))
-                """)
+                    VALUES (to_timestamp(\(minute / 1_000_000)), 'full', 's', \(Int64.max))
+                """
+            )
             var limits = Installation.limits
             limits.apply.linger = .seconds(60)
             limits.apply.resultsMax = 5

@@ -39,7 +39,8 @@ import Testing
         #expect(ranges.bytes == 0)
     }
 
-    /// Against a model that knows which numbers are held: what comes back is complete and in order, or nothing.
+    /// Against a model that knows which numbers are held: what comes back is complete and in order, or
+    /// nothing.
     @Test func `behave as a model does on random walks`() {
         for seed in 0..<200 as Range<UInt64> {
             var random = SplitMix(seed: seed)

@@ -4,9 +4,16 @@ import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(2))) struct `The housekeeper` {
-    private func keeper(_ installation: Installation, _ limits: JobsLimits = Installation.limits) -> Housekeeper {
+    private func keeper(
+        _ installation: Installation,
+        _ limits: JobsLimits = Installation.limits
+    ) -> Housekeeper {
         Housekeeper(
-            installation.configuration, limits: limits, loop: installation.loop, logger: TestCluster.logger)
+            installation.configuration,
+            limits: limits,
+            loop: installation.loop,
+            logger: TestCluster.logger
+        )
     }
 
     @Test func `drops the days of outcomes that are over for a week`() async throws {
@@ -23,7 +30,8 @@ import Testing
                 """
                 INSERT INTO job_outcomes (id, token, status, queue, finished_at)
                     VALUES (1, 1, 'ok', 'rollup', now() - interval '7 days')
-                """)
+                """
+            )
             await keeper(installation).runRound()
             #expect(try await installation.number("SELECT count(*) FROM job_outcomes") == 1)
         }
@@ -42,7 +50,9 @@ import Testing
             try await installation.sql(insert)
             #expect(try await !rotate())
             for _ in 0..<2 {
-                try await installation.sql("UPDATE event_keys_rotation SET rotated_at = now() - interval '7 days'")
+                try await installation.sql(
+                    "UPDATE event_keys_rotation SET rotated_at = now() - interval '7 days'"
+                )
                 #expect(try await rotate())
                 #expect(try await !rotate(), "not twice")
                 #expect(try await keys("event_keys") == 0)
@@ -59,10 +69,15 @@ import Testing
             let writer = try await installation.connect()
             _ = try await writer.simple(
                 "BEGIN; LOCK TABLE event_keys IN ROW EXCLUSIVE MODE",
-                deadline: TestCluster.deadline)
-            try await installation.sql("UPDATE event_keys_rotation SET rotated_at = now() - interval '8 days'")
+                deadline: TestCluster.deadline
+            )
+            try await installation.sql(
+                "UPDATE event_keys_rotation SET rotated_at = now() - interval '8 days'"
+            )
             await keeper(installation, limits).runRound()
-            #expect(try await installation.sql("SELECT rotated_at < now() FROM event_keys_rotation") == [["t"]])
+            #expect(
+                try await installation.sql("SELECT rotated_at < now() FROM event_keys_rotation") == [["t"]]
+            )
             _ = try await writer.simple("COMMIT", deadline: TestCluster.deadline)
         }
     }

@@ -103,8 +103,15 @@ struct Installation: Sendable {
         onFenced: @escaping @Sendable () async -> Void = {}
     ) async throws -> NodeLease {
         try await NodeLease.register(
-            configuration, name: "test", writers: 1, limits: limits, loop: loop, logger: TestCluster.logger,
-            deadline: TestCluster.deadline, onFenced: onFenced)
+            configuration,
+            name: "test",
+            writers: 1,
+            limits: limits,
+            loop: loop,
+            logger: TestCluster.logger,
+            deadline: TestCluster.deadline,
+            onFenced: onFenced
+        )
     }
 
     /// Stores events as a writer's flush would, counts them in the stream and cuts a job; returns its id.
@@ -120,7 +127,8 @@ struct Installation: Sendable {
                 [
                     String(decoding: Timestamp.format(event.time), as: UTF8.self), event.type, event.source,
                     event.subject, event.data, String(lo + Int64(offset)),
-                ])
+                ]
+            )
         }
         let hi = lo + Int64(events.count)
         let flush = try await number("SELECT flush + 1 FROM streams WHERE stream = \(stream)")
@@ -129,11 +137,12 @@ struct Installation: Sendable {
             value.map { String(decoding: Timestamp.format($0), as: UTF8.self) }
         }
         try await sql(
-            "SELECT end_flush($1, $2, $3, $4, $4, 0, 0, 0, $5, $6, $7)",
+            "SELECT end_flush($1, $2, $3, $4, $4, 0, 0, 0, $5, $6, $7, true)",
             [
                 String(stream), String(flush), String(hi), String(events.count), time(times.min()),
                 time(times.max()), isCut ? "t" : "f",
-            ])
+            ]
+        )
         let job = isCut ? try await number("SELECT max(id) FROM jobs WHERE stream = \(stream)") : 0
         return TestFlush(job: job, stream: stream, lo: lo, hi: hi, lines: events.flatMap(\.line))
     }
@@ -145,9 +154,10 @@ struct Installation: Sendable {
         return try await number(
             """
             INSERT INTO jobs (origin, stream, lo, hi, ts_min, ts_max)
-                VALUES ('\(node.epoch)', \(stream), \(stream) << 40, (\(stream)::bigint << 40) + \(count), now(), now())
+                VALUES ('\(node.epoch)', \(stream), \(stream << 40), \((stream << 40) + count), now(), now())
                 RETURNING id
-            """)
+            """
+        )
     }
 
     // MARK: Rollups
@@ -157,7 +167,8 @@ struct Installation: Sendable {
             """
             SELECT (extract(epoch FROM minute) * 1000000)::bigint, type, source, events, subjects, fields
                 FROM rollups_minute
-            """)
+            """
+        )
         var rollups: [RollupKey: Rollup] = [:]
         for row in rows {
             let minute = row[0].flatMap { Int64($0) } ?? -1
@@ -226,8 +237,10 @@ struct TestEvent: Sendable {
                 time: now - Int64.random(in: 0..<240_000_000, using: &random),
                 type: "type-\(Int.random(in: 0..<4, using: &random))",
                 source: "source-\(Int.random(in: 0..<3, using: &random))",
-                subject: Bool.random(using: &random) ? "subject-\(Int.random(in: 0..<50, using: &random))" : nil,
-                value: Int.random(in: -1_000...1_000, using: &random))
+                subject: Bool.random(using: &random)
+                    ? "subject-\(Int.random(in: 0..<50, using: &random))" : nil,
+                value: Int.random(in: -1_000...1_000, using: &random)
+            )
         }
     }
 

@@ -84,7 +84,7 @@ import Testing
         }
     }
 
-    /// Removing `AND j.token = i.token` from the failing statement makes this fail.
+    /// Without `j.token = i.token` in the statement that fails leases the old lease ends the new one here.
     @Test func `does nothing for a lease that is over`() async throws {
         try await Installation.with { installation in
             let queue = try await installation.queue()
@@ -123,7 +123,8 @@ import Testing
             let quarter = try #require(quarters.first { $0.hi - $0.lo == 1 })
             #expect(try await fail(queue, quarter, .crash) == .dead)
             let dead = try await installation.sql(
-                "SELECT reason, root_id, errors->-1->>'message', crashes FROM dead_jobs")
+                "SELECT reason, root_id, errors->-1->>'message', crashes FROM dead_jobs"
+            )
             #expect(dead == [["crash", String(root), "a \"b\\", "1"]])
             let outcomes = try await installation.sql("SELECT status FROM job_outcomes ORDER BY 1")
             #expect(outcomes.map { $0[0] } == ["dead", "split", "split", "split"])

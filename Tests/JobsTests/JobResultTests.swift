@@ -7,10 +7,21 @@ import Workers
 @Suite struct `A worker's result` {
     private static let minute: Int64 = 60_000_000
     private let job = LeasedJob(
-        id: LeaseID(job: 1, token: 2), kind: "rollup", stream: 1, lo: 0, hi: 2, timeMin: minute + 5,
-        timeMax: 2 * minute - 1, attempt: 1, crashes: 0, timeout: .seconds(1), age: .zero)
+        id: LeaseID(job: 1, token: 2),
+        kind: "rollup",
+        stream: 1,
+        lo: 0,
+        hi: 2,
+        timeMin: minute + 5,
+        timeMax: 2 * minute - 1,
+        attempt: 1,
+        crashes: 0,
+        timeout: .seconds(1),
+        age: .zero
+    )
 
-    private func result(_ key: RollupKey, count: Int64 = 2, items: Int = 2) throws(ResultRefusal) -> JobResult {
+    private func result(_ key: RollupKey, count: Int64 = 2, items: Int = 2) throws(ResultRefusal) -> JobResult
+    {
         let body = RollupCodec.encode([key: Rollup(count: count)])
         return try JobResult(of: job, items: items, encoding: "rollup1", body: body, limits: ApplyLimits())
     }
@@ -25,7 +36,8 @@ import Workers
         #expect(throws: ResultRefusal.count(3, expected: 2)) { try result(good, count: 3) }
         #expect(throws: ResultRefusal.count(.max, expected: 2)) { try result(good, count: .max) }
         for key in [
-            RollupKey(minute: 0, type: "t", source: "s"), RollupKey(minute: 2 * Self.minute, type: "t", source: "s"),
+            RollupKey(minute: 0, type: "t", source: "s"),
+            RollupKey(minute: 2 * Self.minute, type: "t", source: "s"),
             RollupKey(minute: Self.minute, type: "t\u{0}", source: "s"),
             RollupKey(minute: Self.minute, type: "t", source: String(repeating: "s", count: 1_025)),
         ] {

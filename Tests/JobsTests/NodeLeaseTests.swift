@@ -15,7 +15,9 @@ import Testing
             try await installation.flush(TestEvent.random(3, &random), stream: stream, isCut: false)
             try await installation.sql("UPDATE nodes SET beat_at = now() - interval '10 s'")
             await lease.beat()
-            #expect(try await installation.sql("SELECT now() - beat_at < interval '9 s' FROM nodes") == [["t"]])
+            #expect(
+                try await installation.sql("SELECT now() - beat_at < interval '9 s' FROM nodes") == [["t"]]
+            )
 
             await lease.stop(deadline: TestCluster.deadline)
             #expect(try await installation.number("SELECT count(*) FROM nodes") == 0)
@@ -33,6 +35,9 @@ import Testing
             await lease.beat()
             await lease.beat()
             #expect(await lease.isFenced)
+            let deadline = TestCluster.deadline
+            while fencings.load(ordering: .relaxed) == 0, Deadline.now() < deadline { await Task.yield() }
+            await lease.beat()
             #expect(fencings.load(ordering: .relaxed) == 1)
             await lease.stop(deadline: TestCluster.deadline)
         }
@@ -45,11 +50,14 @@ import Testing
                 """
                 SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
                     WHERE application_name LIKE '%lease' AND datname = current_database()
-                """)
+                """
+            )
             await lease.beat()
             await lease.beat()
             #expect(await !lease.isFenced)
-            #expect(try await installation.sql("SELECT now() - beat_at < interval '9 s' FROM nodes") == [["t"]])
+            #expect(
+                try await installation.sql("SELECT now() - beat_at < interval '9 s' FROM nodes") == [["t"]]
+            )
             await lease.stop(deadline: TestCluster.deadline)
         }
     }
@@ -65,8 +73,8 @@ import Testing
         }
     }
 
-    /// A node vanishes with a lease and an uncut tail; another one does both jobs; the first wakes up and counts
-    /// nothing.
+    /// A node vanishes with a lease and an uncut tail; another one does both jobs; the first wakes up and
+    /// counts nothing.
     @Test func `hands the jobs of a lost node to another`() async throws {
         try await Installation.with { installation in
             var random = SplitMix(seed: 9)
@@ -83,7 +91,11 @@ import Testing
             try await installation.sql("UPDATE nodes SET beat_at = now() - ttl - interval '1 s'")
             await survivor.sweep()
             #expect(try await installation.sql("SELECT epoch FROM nodes") == [[survivor.epoch]])
-            #expect(try await installation.sql("SELECT losses, attempt FROM jobs WHERE id = \(held.id.job)") == [["1", "0"]])
+            #expect(
+                try await installation.sql("SELECT losses, attempt FROM jobs WHERE id = \(held.id.job)") == [
+                    ["1", "0"]
+                ]
+            )
 
             let applier = installation.applier()
             #expect(await applier.apply(try JobResult(of: held, events[0])) == .stale)
@@ -91,7 +103,10 @@ import Testing
             #expect(await zombie.isFenced)
 
             try await installation.sql("UPDATE jobs SET run_at = now(), state = 1")
-            let reader = EventReader(connection: try await installation.connect(), limits: Installation.limits)
+            let reader = EventReader(
+                connection: try await installation.connect(),
+                limits: Installation.limits
+            )
             let jobs = try await queue.claim(5, epoch: survivor.epoch)
             #expect(jobs.count == 2)
             for (job, sent) in zip(jobs, events) {
@@ -118,7 +133,11 @@ import Testing
             _ = try await queue.claim(1, epoch: lease.epoch)
             try await installation.sql("UPDATE jobs SET deadline_at = now() - interval '1 s'")
             await lease.sweep()
-            #expect(try await installation.sql("SELECT id, crashes, state FROM jobs") == [[String(job), "1", "0"]])
+            #expect(
+                try await installation.sql("SELECT id, crashes, state FROM jobs") == [
+                    [String(job), "1", "0"]
+                ]
+            )
             await lease.stop(deadline: TestCluster.deadline)
         }
     }
@@ -127,11 +146,14 @@ import Testing
         try await Installation.with { installation in
             var limits = Installation.limits
             limits.lease.lock = .milliseconds(1)
-            let (dead, survivor) = (try await installation.makeNode(), try await installation.makeLease(limits))
+            let (dead, survivor) = (
+                try await installation.makeNode(), try await installation.makeLease(limits)
+            )
             let flush = try await installation.connect()
             _ = try await flush.simple(
                 "BEGIN; SELECT FROM streams WHERE stream = \(dead.streams[0]) FOR UPDATE",
-                deadline: TestCluster.deadline)
+                deadline: TestCluster.deadline
+            )
             try await installation.sql("UPDATE nodes SET beat_at = now() - ttl - interval '1 s'")
             await survivor.sweep()
             #expect(try await installation.number("SELECT count(*) FROM nodes") == 2)

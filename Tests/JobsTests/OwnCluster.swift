@@ -17,11 +17,10 @@ struct OwnCluster: Sendable {
         configuration.isTemporary = true
         let cluster = EmbeddedCluster(configuration, loop: loop, logger: TestCluster.logger)
         let conninfo = try await cluster.start(deadline: TestCluster.deadline)
-        return OwnCluster(
-            cluster: cluster,
-            loop: loop,
-            configuration: PostgresConfiguration(conninfo: conninfo + " dbname=test")
-        )
+        var sessions = PostgresConfiguration(conninfo: conninfo + " dbname=test")
+        // A temporary cluster has it off.
+        sessions.sessionSetup = "SET synchronous_commit = on"
+        return OwnCluster(cluster: cluster, loop: loop, configuration: sessions)
     }
 
     func run(_ body: (Installation) async throws -> Void) async throws {
@@ -38,8 +37,11 @@ struct OwnCluster: Sendable {
         try await setStandbys("nobody", in: installation)
         // Sessions see it a moment later: commits until one of them waits.
         let probe = try await installation.connect(name: "probe")
+        let until = TestCluster.deadline
         let probing = Task {
-            while true { _ = try await probe.query("INSERT INTO probe VALUES (1)", deadline: TestCluster.deadline) }
+            while Deadline.now() < until {
+                _ = try await probe.query("INSERT INTO probe VALUES (1)", deadline: until)
+            }
         }
         let waits = "wait_event = 'SyncRep' AND application_name LIKE '%probe'"
         try await installation.wait(until: "EXISTS (SELECT FROM pg_stat_activity WHERE \(waits))")
@@ -50,7 +52,8 @@ struct OwnCluster: Sendable {
     /// Ends the connections that match, and lets commits go on.
     func releaseCommits(in installation: Installation, killing condition: String) async throws {
         try await installation.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE \(condition)")
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE \(condition)"
+        )
         try await setStandbys("", in: installation)
     }
 

@@ -11,7 +11,8 @@ actor StubRunner: JobRunner {
     private(set) var wasKilled = false
     private(set) var jobsRun = 0
 
-    init(slots: Int = 2, _ behave: @escaping @Sendable (WorkerJob) async -> WorkerOutcome = StubRunner.rollup) {
+    init(slots: Int = 2, _ behave: @escaping @Sendable (WorkerJob) async -> WorkerOutcome = StubRunner.rollup)
+    {
         self.slots = slots
         self.behave = behave
     }

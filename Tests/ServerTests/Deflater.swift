@@ -12,7 +12,15 @@ enum Deflater {
         var stream = z_stream()
         let size = CInt(MemoryLayout<z_stream>.size)
         let code = deflateInit2_(
-            &stream, level, Z_DEFLATED, wrapping.rawValue, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, size)
+            &stream,
+            level,
+            Z_DEFLATED,
+            wrapping.rawValue,
+            8,
+            Z_DEFAULT_STRATEGY,
+            ZLIB_VERSION,
+            size
+        )
         precondition(code == Z_OK, "zlib can compress")
         defer { deflateEnd(&stream) }
         var input = bytes

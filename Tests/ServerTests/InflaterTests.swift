@@ -16,7 +16,9 @@ import Testing
 
     /// What comes of `pieces`, one after another, until there is no more to be had of each.
     private static func inflate(
-        _ pieces: [ArraySlice<UInt8>], _ format: Inflater.Format, limits: InflateLimits = InflateLimits()
+        _ pieces: [ArraySlice<UInt8>],
+        _ format: Inflater.Format,
+        limits: InflateLimits = InflateLimits()
     ) throws(InflateError) -> [UInt8] {
         var inflater = Inflater(format, limits: limits)
         var output: [UInt8] = []
@@ -34,7 +36,9 @@ import Testing
     }
 
     private static func inflate(
-        _ bytes: [UInt8], cutAt cuts: [Int] = [], _ format: Inflater.Format
+        _ bytes: [UInt8],
+        cutAt cuts: [Int] = [],
+        _ format: Inflater.Format
     ) throws(InflateError) -> [UInt8] {
         let ends = [0] + cuts + [bytes.count]
         return try inflate(zip(ends, ends.dropFirst()).map { bytes[$0..<$1] }, format)
@@ -94,7 +98,8 @@ import Testing
 
     @Test(arguments: Deflater.Wrapping.allCases, [[0x47], [0, 0, 0x1F, 0x8B]])
     func `refuses what follows the end and is neither zeros nor a member`(
-        wrapping: Deflater.Wrapping, tail: [UInt8]
+        wrapping: Deflater.Wrapping,
+        tail: [UInt8]
     ) {
         let packed = Deflater.compress(Self.text, wrapping)
         let error = #expect(throws: InflateError.self) {
@@ -147,7 +152,9 @@ import Testing
         var output: [UInt8] = []
         var errors: [InflateError] = []
         for _ in 0..<2 {
-            do throws(InflateError) { _ = try inflater.inflate(bytes.span, into: &output) } catch { errors.append(error) }
+            do throws(InflateError) { _ = try inflater.inflate(bytes.span, into: &output) } catch {
+                errors.append(error)
+            }
         }
         do throws(InflateError) { try inflater.finish() } catch { errors.append(error) }
 

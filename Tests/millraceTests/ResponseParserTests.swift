@@ -23,7 +23,7 @@ private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
         ("HTTP/1.1 204 No Content\r\n\r\n", 204, "", true),
         ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Made\r\nContent-Length: 1\r\n\r\nx", 201, "x", true),
         (
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: 1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\nT: 1\r\n\r\n",
             200, "abcde", true
         ),
         ("HTTP/1.1 200 OK\nX: y\nContent-Length: 1\n\nz", 200, "z", true),

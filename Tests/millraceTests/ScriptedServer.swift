@@ -126,8 +126,8 @@ actor ScriptedServer {
             }
         }
         let text = """
-            {"received":\(lines.count),"stored":\(stored),"duplicates":\(duplicates),"rejected":\(errors.count),\
-            "durability":"committed","errors":[\(errors.prefix(100).joined(separator: ","))]}
+            {"received":\(lines.count),"stored":\(stored),"duplicates":\(duplicates),\
+            "rejected":\(errors.count),"errors":[\(errors.prefix(100).joined(separator: ","))]}
             """
         return (stored + duplicates == 0 && !errors.isEmpty ? 422 : 200, text)
     }

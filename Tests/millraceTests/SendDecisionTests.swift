@@ -8,7 +8,8 @@ private func answer(_ status: Int, _ body: String, _ fields: [HTTPResponse.Field
 }
 
 private func totals(_ received: Int, _ stored: Int, _ duplicates: Int, _ rejected: Int) -> String {
-    #"{"received":\#(received),"stored":\#(stored),"duplicates":\#(duplicates),"rejected":\#(rejected),"x":[1]}"#
+    #"{"received":\#(received),"stored":\#(stored),"duplicates":\#(duplicates),"#
+        + #""rejected":\#(rejected),"x":[1]}"#
 }
 
 @Suite struct `What an answer means for its chunk` {
@@ -61,7 +62,8 @@ private func totals(_ received: Int, _ stored: Int, _ duplicates: Int, _ rejecte
     @Test func `the rejected are listed with their place`() {
         let body = """
             {"received":2,"stored":1,"duplicates":0,"rejected":1,"errors":[
-            {"index":1,"id":"e","code":"invalid_time","pointer":"/time","detail":"d"},{"index":2,"code":"x"},7]}
+            {"index":1,"id":"e","code":"invalid_time","pointer":"/time","detail":"d"},
+            {"index":2,"code":"x"},7]}
             """
         guard case .done(let done) = SendVerdict(answer(200, body), events: 2) else {
             Issue.record("it is done")
@@ -106,7 +108,8 @@ private func totals(_ received: Int, _ stored: Int, _ duplicates: Int, _ rejecte
         #expect(totals.isComplete)
         #expect(
             totals.summary(after: .milliseconds(2_550))
-                == "1,234,567 events: 1,000,000 stored, 34,567 duplicates, 200,000 rejected (2.5 s, 484,144 events/s)"
+                == "1,234,567 events: 1,000,000 stored, 34,567 duplicates, 200,000 rejected "
+                + "(2.5 s, 484,144 events/s)"
         )
         totals.read += 1
         #expect(!totals.isComplete)

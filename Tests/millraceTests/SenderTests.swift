@@ -184,7 +184,9 @@ private func text(_ lines: [String]) -> String { lines.map { $0 + "\n" }.joined(
         #expect(sent.totals == SendTotals(read: 9_000, stored: 3_000, duplicates: 6_000))
         #expect(sent.kept == Set(events(3_000)))
 
-        for bytes in [[0x1F, 0x8B], [0x1F, 0x8B, 8, 0], [0x1F, 0x8B, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]] as [[UInt8]] {
+        for bytes in [[0x1F, 0x8B], [0x1F, 0x8B, 8, 0], [0x1F, 0x8B, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
+            as [[UInt8]]
+        {
             let damaged = try makeFile(bytes)
             let nothing = try await send([damaged]) { _ in .store }
             #expect(nothing.hasFailed)

@@ -21,7 +21,8 @@ struct EventFilter: Equatable, Sendable {
             conditions.append(condition("$\(parameters.count)"))
         }
 
-        // Partitions are pruned by plain bounds of `ts` and not by a comparison of rows, so the cursor is one, too.
+        // Partitions are pruned by plain bounds of `ts` and not by a comparison of rows, so the cursor is
+        // one, too.
         let isAscending = order == .asc
         let low = isAscending ? cursor.map { max($0.time, from ?? $0.time) } ?? from : from
         if let low { add({ "ts >= \($0)::timestamptz" }, Self.text(low)) }

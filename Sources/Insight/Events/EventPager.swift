@@ -3,8 +3,9 @@ import Reactor
 
 /// Reads events page by page, each a query of its own that begins where the last one ended.
 ///
-/// Nothing is held between pages, neither a transaction nor a connection: events that come meanwhile are seen where
-/// they belong after the place reached, and none is seen twice. Pages are sized by the bytes of those before.
+/// Nothing is held between pages, neither a transaction nor a connection: events that come meanwhile are
+/// seen where they belong after the place reached, and none is seen twice. Pages are sized by the bytes of
+/// those before.
 struct EventPager {
     private let reader: PostgresPool
     private let limits: InsightLimits

@@ -48,8 +48,12 @@ extension InsightRoutes {
 
     /// All events that match, written as they are read.
     ///
-    /// The first page is read before the answer begins, so that what fails at once is a problem and not a cut stream.
-    private func export(_ filter: EventFilter, as format: EventExport.Format) async throws(ReadError) -> Response {
+    /// The first page is read before the answer begins, so that what fails at once is a problem and not a
+    /// cut stream.
+    private func export(
+        _ filter: EventFilter,
+        as format: EventExport.Format
+    ) async throws(ReadError) -> Response {
         var export = EventExport(try await bounded(filter), as: format, reader: reader, limits: limits)
         let first = try await export.next() ?? []
         return Response(
@@ -59,7 +63,8 @@ extension InsightRoutes {
         )
     }
 
-    /// Ends an ascending export at the newest event there is now: it would run after those that come for ever.
+    /// Ends an ascending export at the newest event there is now: it would run after those that come for
+    /// ever.
     private func bounded(_ filter: EventFilter) async throws(ReadError) -> EventFilter {
         if filter.order == .desc || filter.to != nil { return filter }
         var newest = filter

@@ -24,8 +24,8 @@ extension InsightRoutes {
 
     /// The newest event of that id.
     ///
-    /// The places of all candidates are found first: with a LIMIT in the same query the planner would rather walk back
-    /// through time until it meets one.
+    /// The places of all candidates are found first: with a LIMIT in the same query the planner would
+    /// rather walk back through time until it meets one.
     private func stored(
         _ id: String,
         _ source: String?,
@@ -49,7 +49,8 @@ extension InsightRoutes {
         let sql = """
             WITH found AS MATERIALIZED (\(candidates.joined(separator: " UNION ALL "))),
                  newest AS MATERIALIZED (SELECT * FROM found ORDER BY ts DESC, key DESC LIMIT 1)
-            SELECT \(StoredEvent.columns) FROM events WHERE (ts, key, bucket) = (SELECT ts, key, bucket FROM newest)
+            SELECT \(StoredEvent.columns) FROM events
+              WHERE (ts, key, bucket) = (SELECT ts, key, bucket FROM newest)
             """
         return try await first(sql, parameters, deadline).map { values throws(ReadError) in
             try StoredEvent(values)

@@ -20,7 +20,8 @@ struct StoredEvent: Equatable, Sendable {
 
     /// What a SELECT has to ask for; extension attributes named like a member of the answer give way to it.
     static let columns = """
-        key, (extract(epoch FROM ts) * 1000000)::bigint, (extract(epoch FROM received_at) * 1000000)::bigint, \
+        key, (extract(epoch FROM ts) * 1000000)::bigint, \
+        (extract(epoch FROM received_at) * 1000000)::bigint, \
         type, source, subject, coalesce(id, key::text), \
         attributes - '{id,source,type,subject,time,data,data_base64,received_at,verdict,error,raw}'::text[], \
         data, replace(encode(data_bytes, 'base64'), E'\\n', '')

@@ -8,7 +8,8 @@ package struct Histogram: Equatable, Sendable {
 
     /// Seconds, from a tenth of a millisecond to a minute: what waits for a disk or a network.
     package static let secondsBounds: [Double] = [
-        0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+        0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
+        60,
     ]
     /// Sizes and counts, in powers of four up to 16 million.
     package static let sizeBounds: [Double] = (0...12).map { Double(1 << (2 * $0)) }
@@ -35,7 +36,8 @@ package struct Histogram: Equatable, Sendable {
         guard earlier.bounds == bounds else { return self }
         var difference = self
         for index in counts.indices {
-            difference.counts[index] = counts[index] >= earlier.counts[index] ? counts[index] - earlier.counts[index] : 0
+            difference.counts[index] =
+                counts[index] >= earlier.counts[index] ? counts[index] - earlier.counts[index] : 0
         }
         difference.sum = sum - earlier.sum
         return difference
@@ -43,7 +45,8 @@ package struct Histogram: Equatable, Sendable {
 
     /// An estimate of the value that the share `q` of all values does not exceed, `nil` when there are none.
     ///
-    /// Values are taken to be spread evenly within their bucket; above the last bound the bound is the answer.
+    /// Values are taken to be spread evenly within their bucket; above the last bound the bound is the
+    /// answer.
     package func quantile(_ q: Double) -> Double? {
         let total = count
         if total == 0 { return nil }

@@ -1,7 +1,8 @@
 import CoreMetrics
 import Synchronization
 
-// One cell holds one series' state; whoever records and whoever exports meet in its lock, for a few instructions.
+// One cell holds one series' state; whoever records and whoever exports meet in its lock, for a few
+// instructions.
 
 /// A sum that only grows.
 final class CounterCell: CounterHandler, FloatingPointCounterHandler {

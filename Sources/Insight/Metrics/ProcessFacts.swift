@@ -13,8 +13,8 @@ package struct ProcessFacts: Equatable, Sendable {
 
     /// Reads the text of `/proc/self/stat` (proc(5)); `nil` when it is none.
     ///
-    /// The program's name stands in parentheses and may hold spaces and parentheses: fields are counted from the last
-    /// one.
+    /// The program's name stands in parentheses and may hold spaces and parentheses: fields are counted
+    /// from the last one.
     package init?(stat: String, ticksPerSecond: Int = 100, pageBytes: Int = 4_096) {
         guard let end = stat.lastIndex(of: ")") else { return nil }
         let fields = stat[stat.index(after: end)...].split(separator: " ")

@@ -3,15 +3,16 @@ import Synchronization
 
 /// Keeps what the program measures and writes it in Prometheus' text format: the backend of swift-metrics.
 ///
-/// Counters end in `_total` and timers in `_seconds`, which are added where a label lacks them. Timers and recorders
-/// that aggregate are histograms with fixed buckets.
+/// Counters end in `_total` and timers in `_seconds`, which are added where a label lacks them. Timers and
+/// recorders that aggregate are histograms with fixed buckets.
 package final class PrometheusMetrics: MetricsFactory {
     private let registry: Mutex<MetricRegistry>
 
     /// A backend without metrics, to be handed to `MetricsSystem.bootstrap`.
     package init(seriesMax: Int = 10_000) { registry = Mutex(MetricRegistry(seriesMax: seriesMax)) }
 
-    /// What a timer or recorder without dimensions has recorded so far; `nil` when there is none of that name.
+    /// What a timer or recorder without dimensions has recorded so far; `nil` when there is none of that
+    /// name.
     package func histogram(_ label: String) -> Histogram? {
         registry.withLock { registry in
             guard case .histogram(let cell)? = registry.families[PrometheusText.name(label)]?[""] else {
@@ -24,7 +25,9 @@ package final class PrometheusMetrics: MetricsFactory {
     /// What a counter without dimensions has counted so far; 0 when there is none of that name.
     package func count(_ label: String) -> Int64 {
         registry.withLock { registry in
-            guard case .counter(let cell)? = registry.families[PrometheusText.name(label)]?[""] else { return 0 }
+            guard case .counter(let cell)? = registry.families[PrometheusText.name(label)]?[""] else {
+                return 0
+            }
             return Int64(cell.value)
         }
     }

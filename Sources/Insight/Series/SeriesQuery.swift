@@ -27,8 +27,8 @@ struct SeriesQuery: Equatable, Sendable {
     /// Microseconds, whole minutes.
     let step: Int64
 
-    /// Checks the parameters; without `to` the series ends with the step that `now` is in, without `from` it begins an
-    /// hour before its end.
+    /// Checks the parameters; without `to` the series ends with the step that `now` is in, without `from`
+    /// it begins an hour before its end.
     init(_ parameters: ReadParameters, now: Int64, pointsMax: Int) throws(ReadError) {
         metric = try parameters.choice("metric") ?? .count
         type = try parameters.text("type")
@@ -41,7 +41,8 @@ struct SeriesQuery: Equatable, Sendable {
                 "A field is a JSON pointer into data, such as \"/price\", and goes with p50 to sum."
             )
         }
-        step = try parameters.text("step").map { text throws(ReadError) in try Self.step(text) } ?? Self.minute
+        step =
+            try parameters.text("step").map { text throws(ReadError) in try Self.step(text) } ?? Self.minute
         let to = try parameters.time("to") ?? Self.ceiling(now + 1, step)
         let from = try parameters.time("from") ?? (to - 60 * Self.minute)
         if from > to { throw .invalid(parameter: "to", "\"to\" is before \"from\".") }

@@ -43,7 +43,9 @@ struct SeriesReader {
         for values in result.rows {
             var row = ReadRow(values)
             let bucket = Int(try row.integer())
-            guard points.indices.contains(bucket) else { throw .corrupt("a minute lies outside of its range") }
+            guard points.indices.contains(bucket) else {
+                throw .corrupt("a minute lies outside of its range")
+            }
             points[bucket] = Double(try row.integer())
         }
         return points

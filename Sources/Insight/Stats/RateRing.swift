@@ -2,8 +2,8 @@ package import Reactor
 
 /// The last samples of a total that grows, and the rates between them.
 ///
-/// A gap in the samples — the database was away — is bridged by the total's own growth: what came meanwhile counts in
-/// every window that reaches over the gap.
+/// A gap in the samples — the database was away — is bridged by the total's own growth: what came meanwhile
+/// counts in every window that reaches over the gap.
 package struct RateRing: Sendable {
     /// The total at one moment.
     package struct Sample: Equatable, Sendable {
@@ -31,7 +31,8 @@ package struct RateRing: Sendable {
 
     /// Adds a sample that is newer than all others.
     ///
-    /// A total that has shrunk is another one's — a database was restored — and the old samples are forgotten.
+    /// A total that has shrunk is another one's — a database was restored — and the old samples are
+    /// forgotten.
     package mutating func add(_ total: Int64, at time: Deadline, latency: Histogram? = nil) {
         if let last = newest, last.total > total || last.at >= time {
             samples = []

@@ -42,7 +42,8 @@ package struct StatsSnapshot: Equatable, Sendable {
     /// Such as 150018.
     package var serverVersion = 0
 
-    /// Events that are stored and not yet in the rollups: those not cut, those of jobs, and those of dead jobs.
+    /// Events that are stored and not yet in the rollups: those not cut, those of jobs, and those of dead
+    /// jobs.
     package var lagEvents: Int64 { max(0, totals.stored - rolledUp) }
 
     init() {}
@@ -56,7 +57,8 @@ package struct StatsSnapshot: Equatable, Sendable {
         let sql = sql(limits)
         let results: [PostgresResult]
         do throws(PostgresError) {
-            results = try await reader.withConnection(deadline: deadline) { connection throws(PostgresError) in
+            results = try await reader.withConnection(deadline: deadline) {
+                connection throws(PostgresError) in
                 try await connection.simple(sql, deadline: deadline)
             }
         } catch {
@@ -82,7 +84,8 @@ package struct StatsSnapshot: Equatable, Sendable {
         SELECT count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 1),
                count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3),
                (SELECT count(*) FROM dead_jobs WHERE replayed_as IS NULL),
-               greatest(0, coalesce(extract(epoch FROM now() - min(created_at) FILTER (WHERE queue = 'rollup')), 0))
+               greatest(0, coalesce(
+                 extract(epoch FROM now() - min(created_at) FILTER (WHERE queue = 'rollup')), 0))
           FROM jobs;
         COMMIT
         """
@@ -104,7 +107,8 @@ package struct StatsSnapshot: Equatable, Sendable {
         for values in results[3].rows {
             row = ReadRow(values)
             types.append(
-                TypeCount(type: try row.string(), count: try row.integer(), lastAt: try row.integer()))
+                TypeCount(type: try row.string(), count: try row.integer(), lastAt: try row.integer())
+            )
         }
         row = ReadRow(typesRow)
         typesCount = try row.integer()

@@ -1,0 +1,155 @@
+import Events
+import Foundation
+import Postgres
+import TestSupport
+import Testing
+
+@testable import Ingest
+
+@Suite(.timeLimit(.minutes(3))) struct `Row that PostgreSQL refuses` {
+    private static let poison =
+        #"{"id":"bad","type":"poison","source":"/test","subject":"s","time":"2026-01-02T03:04:05Z","tag":true,"data":{"x":1}}"#
+
+    private static func forbidPoison(_ installation: Installation) async throws {
+        try await installation.sql("ALTER TABLE events ADD CONSTRAINT no_poison CHECK (type <> 'poison')")
+    }
+
+    @Test func `becomes a reject while its neighbours are stored`() async throws {
+        try await Installation.with { installation in
+            try await Self.forbidPoison(installation)
+            try await installation.withNode { node in
+                for (round, position) in [0, 3, 7, 19].enumerated() {
+                    var texts =
+                        Decoded.dated(round * 100..<round * 100 + 10)
+                        + Decoded.undated(round * 10..<round * 10 + 9)
+                    texts.insert(Self.poison, at: position)
+
+                    let verdicts = try await node.store(texts + ["{}"], requestID: "r-\(round)")
+
+                    var expected = [Verdict](repeating: .stored, count: 19)
+                    expected.insert(.refused(sqlState: "23514"), at: position)
+                    #expect(verdicts == expected)
+                }
+                let totals = try await installation.totals()
+                #expect(totals.stored == 76 && totals.rejected == 8 && totals.duplicates == 0)
+                #expect(try await installation.number("SELECT count(*) FROM events") == 76)
+                let rejects = try await installation.sql(
+                    "SELECT request_id, code, id FROM rejects ORDER BY request_id, code"
+                )
+                #expect(
+                    rejects
+                        == (0..<4).flatMap {
+                            [["r-\($0)", "missing_type", nil], ["r-\($0)", "refused_by_database", "bad"]]
+                        }
+                )
+                #expect(
+                    node.log.parts.allSatisfy {
+                        !String(decoding: $0.lines, as: UTF8.self).contains("poison")
+                    }
+                )
+            }
+            try await installation.expectJobsCoverEvents()
+        }
+    }
+
+    @Test func `keeps the whole event in its reject`() async throws {
+        try await Installation.with { installation in
+            try await Self.forbidPoison(installation)
+            try await installation.withNode { node in
+                let undated = #"{"type":"poison","source":"/\"q\"","data_base64":"AAEC"}"#
+                #expect(try await node.store([Self.poison, undated]).count == 2)
+
+                let rows = try await installation.sql(
+                    "SELECT convert_from(raw, 'UTF8') FROM rejects ORDER BY id"
+                )
+                let kept = try rows.map {
+                    try JSONSerialization.jsonObject(with: Data(($0[0] ?? "").utf8)) as? NSObject
+                }
+                let sent = try [Self.poison, undated].map {
+                    try JSONSerialization.jsonObject(with: Data($0.utf8)) as? NSObject
+                }
+                func withoutTime(_ object: NSObject?) -> NSDictionary? {
+                    let copy = (object as? NSDictionary)?.mutableCopy() as? NSMutableDictionary
+                    copy?.removeObject(forKey: "time")
+                    return copy
+                }
+                #expect(kept.map(withoutTime) == sent.map(withoutTime))
+                // The same moment in the spelling of ours.
+                #expect((kept[0] as? NSDictionary)?["time"] as? String == "2026-01-02T03:04:05.000000Z")
+            }
+        }
+    }
+
+    /// What was refused is no duplicate of itself: its sender would take that for success.
+    @Test func `is refused again when it is sent again, and stored once it is allowed`() async throws {
+        try await Installation.with { installation in
+            try await Self.forbidPoison(installation)
+            try await installation.withNode { node in
+                #expect(try await node.store([Self.poison]) == [.refused(sqlState: "23514")])
+                #expect(try await node.store([Self.poison]) == [.refused(sqlState: "23514")])
+                try await installation.sql("ALTER TABLE events DROP CONSTRAINT no_poison")
+                #expect(try await node.store([Self.poison]) == [.stored])
+            }
+        }
+    }
+
+    @Test func `takes nothing from the counts of its batch`() async throws {
+        try await Installation.with { installation in
+            try await Self.forbidPoison(installation)
+            try await installation.withNode { node in
+                _ = try await node.store(Decoded.dated(0..<3))
+                // Only the refused row is left to write; the duplicates and the reject are counted all the same.
+                let texts = Decoded.dated(0..<3) + [Self.poison, "{}"]
+                #expect(
+                    try await node.store(texts)
+                        == [.duplicate, .duplicate, .duplicate, .refused(sqlState: "23514")]
+                )
+
+                let totals = try await installation.totals()
+                let bytes = (Decoded.dated(0..<3) + texts).reduce(0) { $0 + $1.utf8.count }
+                #expect(totals == Totals(stored: 3, duplicates: 3, rejected: 2, bytes: bytes))
+            }
+        }
+    }
+
+    /// Several requests in one flush: each reject keeps its own request's id.
+    @Test func `leaves other requests' rejects theirs`() async throws {
+        try await Installation.with { installation in
+            try await Self.forbidPoison(installation)
+            try await installation.withNode { node in
+                _ = try await node.store(Decoded.dated([0]))
+                try await installation.sql("DELETE FROM rejects")
+                let storing = try await installation.holdingStreams {
+                    let first = Task { try await node.store(Decoded.dated([1])) }
+                    _ = try await installation.waitingWriter()
+                    // These two queue up and share the next flush.
+                    return [
+                        first, Task { try await node.store(["[]"], requestID: "other") },
+                        Task { try await node.store([Self.poison], requestID: "poisoned") },
+                    ]
+                }
+                for task in storing { _ = try await task.value }
+
+                let rejects = try await installation.sql("SELECT request_id, code FROM rejects ORDER BY 1")
+                #expect(rejects == [["other", "not_an_object"], ["poisoned", "refused_by_database"]])
+            }
+        }
+    }
+
+    @Test func `does not keep a cut from being made`() async throws {
+        try await Installation.with { installation in
+            try await Self.forbidPoison(installation)
+            var limits = BatchLimits()
+            limits.cutEventsMax = 4
+            limits.cutInterval = .seconds(3_600)
+            try await installation.withNode(limits: limits) { node in
+                _ = try await node.store(Decoded.dated(0..<3))
+                _ = try await node.store([Self.poison])
+
+                #expect(node.log.cuts == 1)
+                #expect(try await installation.number("SELECT count(*) FROM jobs") == 1)
+                try await installation.expectJobsCoverEvents()
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+package import Reactor
+
+/// One HTTP/1.1 connection of a test, written and read by hand: it shares no parser with what it tests.
+package actor WireConnection {
+    private let stream: ByteStream
+    private var input = ReadBuffer(capacity: 1 << 16)
+
+    nonisolated package var unownedExecutor: UnownedSerialExecutor { stream.loop.asUnownedSerialExecutor() }
+
+    private init(_ stream: ByteStream) {
+        self.stream = stream
+    }
+
+    /// Opens a connection, lends it to `body` and closes it.
+    package static func with<Value>(
+        port: UInt16,
+        on loop: EventLoop,
+        _ body: (WireConnection) async throws -> Value
+    ) async throws -> Value {
+        let stream: ByteStream
+        do throws(StreamError) {
+            stream = try await ByteStream.connect(
+                host: "127.0.0.1",
+                port: port,
+                on: loop,
+                deadline: TestCluster.deadline
+            )
+        } catch {
+            throw WireError.refused(error)
+        }
+        let connection = WireConnection(stream)
+        do {
+            let value = try await body(connection)
+            await connection.close()
+            return value
+        } catch {
+            await connection.close()
+            throw error
+        }
+    }
+
+    package func close() { stream.close() }
+
+    // MARK: Requests
+
+    /// Sends a request with its whole body and reads the answer.
+    package func send(
+        _ method: String,
+        _ path: String,
+        fields: [(String, String)] = [],
+        body: [UInt8]? = nil,
+        deadline: Deadline = TestCluster.deadline
+    ) async throws(WireError) -> WireAnswer {
+        let length = body.map { [("Content-Length", "\($0.count)")] } ?? []
+        try await write(Self.head(method, path, fields + length) + (body ?? []), deadline)
+        return try await answer(deadline: deadline)
+    }
+
+    /// Begins a request whose body comes in chunks.
+    package func begin(
+        _ method: String,
+        _ path: String,
+        fields: [(String, String)],
+        deadline: Deadline = TestCluster.deadline
+    ) async throws(WireError) {
+        try await write(Self.head(method, path, fields + [("Transfer-Encoding", "chunked")]), deadline)
+    }
+
+    /// Sends more of the body, as one chunk.
+    package func send(chunk: [UInt8], deadline: Deadline = TestCluster.deadline) async throws(WireError) {
+        if chunk.isEmpty { return }
+        try await write(Array("\(String(chunk.count, radix: 16))\r\n".utf8) + chunk + [13, 10], deadline)
+    }
+
+    /// Ends the body and reads the answer.
+    package func finish(deadline: Deadline = TestCluster.deadline) async throws(WireError) -> WireAnswer {
+        try await write(Array("0\r\n\r\n".utf8), deadline)
+        return try await answer(deadline: deadline)
+    }
+
+    private static func head(_ method: String, _ path: String, _ fields: [(String, String)]) -> [UInt8] {
+        let lines = fields.map { "\($0.0): \($0.1)\r\n" }.joined()
+        return Array("\(method) \(path) HTTP/1.1\r\nHost: localhost\r\n\(lines)\r\n".utf8)
+    }
+
+    private func write(_ bytes: [UInt8], _ deadline: Deadline) async throws(WireError) {
+        do throws(StreamError) { try await stream.write(bytes, deadline: deadline) } catch {
+            throw .notSent(error)
+        }
+    }
+
+    // MARK: Answers
+
+    /// Reads one answer; interim ones are passed over.
+    package func answer(deadline: Deadline = TestCluster.deadline) async throws(WireError) -> WireAnswer {
+        while true {
+            if input.isEmpty, try await fill(deadline) == 0 { throw .unanswered }
+            var answer = try await head(deadline)
+            if answer.status < 200 { continue }
+            if answer.fields["transfer-encoding"] == "chunked" {
+                answer.body = try await chunks(deadline)
+            } else if let length = answer.fields["content-length"].flatMap({ Int($0) }) {
+                answer.body = try await bytes(length, deadline)
+            } else if answer.status != 204, answer.status != 304 {
+                throw .malformed("neither a length nor chunks")
+            }
+            return answer
+        }
+    }
+
+    private func head(_ deadline: Deadline) async throws(WireError) -> WireAnswer {
+        let words = try await line(deadline).split(separator: " ", maxSplits: 2)
+        guard words.count >= 2, words[0] == "HTTP/1.1", let status = Int(words[1]) else {
+            throw .malformed("status line \(words)")
+        }
+        var answer = WireAnswer(status: status)
+        while true {
+            let line = try await line(deadline)
+            if line.isEmpty { return answer }
+            guard let colon = line.firstIndex(of: ":") else { throw .malformed("field \(line)") }
+            let value = line[line.index(after: colon)...].drop { $0 == " " }
+            answer.fields[line[..<colon].lowercased()] = String(value)
+        }
+    }
+
+    private func chunks(_ deadline: Deadline) async throws(WireError) -> [UInt8] {
+        var body: [UInt8] = []
+        while true {
+            let size = try await line(deadline)
+            guard let count = Int(size, radix: 16) else { throw .malformed("chunk size \(size)") }
+            body += try await bytes(count, deadline)
+            guard try await line(deadline).isEmpty else { throw .malformed("a chunk's end") }
+            if count == 0 { return body }
+        }
+    }
+
+    private func line(_ deadline: Deadline) async throws(WireError) -> String {
+        while true {
+            let unread = input.bytes[input.readable]
+            // Bytes: to Swift, CR LF is one character.
+            if let end = unread.firstIndex(of: 10) {
+                guard end > unread.startIndex, unread[end - 1] == 13 else { throw .malformed("a line's end") }
+                let line = String(decoding: unread[..<(end - 1)], as: UTF8.self)
+                input.consume(end + 1 - unread.startIndex)
+                return line
+            }
+            if try await fill(deadline) == 0 { throw .cutShort }
+        }
+    }
+
+    private func bytes(_ count: Int, _ deadline: Deadline) async throws(WireError) -> [UInt8] {
+        while input.count < count {
+            if try await fill(deadline) == 0 { throw .cutShort }
+        }
+        let bytes = Array(input.bytes[input.readable].prefix(count))
+        input.consume(count)
+        return bytes
+    }
+
+    /// Reads more; 0 when the connection has ended, a reset being an end.
+    private func fill(_ deadline: Deadline) async throws(WireError) -> Int {
+        do throws(StreamError) {
+            while true {
+                switch try stream.tryRead(into: &input, atMost: 1 << 16) {
+                case .bytes(let count): return count
+                case .endOfStream: return 0
+                case .wouldBlock: try await stream.untilReadable(deadline: deadline)
+                }
+            }
+        } catch .timedOut {
+            throw .timedOut
+        } catch {
+            return 0
+        }
+    }
+}
+
+/// An answer, whole.
+package struct WireAnswer: Equatable, Sendable {
+    package var status: Int
+    /// By their names in lower case.
+    package var fields: [String: String] = [:]
+    package var body: [UInt8] = []
+
+    package var text: String { String(decoding: body, as: UTF8.self) }
+}
+
+/// Why there is no answer.
+package enum WireError: Error, Equatable, Sendable {
+    /// There is no connection.
+    case refused(StreamError)
+    /// The server took no more of the request; it may have answered before.
+    case notSent(StreamError)
+    /// The connection ended before the first byte of an answer.
+    case unanswered
+    /// The connection ended within the answer.
+    case cutShort
+    case timedOut
+    case malformed(String)
+}
