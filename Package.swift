@@ -18,8 +18,14 @@ let metrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-met
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
-func library(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
-    .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+/// A library target; the folder that it embeds becomes part of the program.
+func library(
+    _ name: String,
+    _ dependencies: [Target.Dependency] = [],
+    embedding folder: String? = nil
+) -> Target {
+    let resources = folder.map { [Resource.embedInCode($0)] } ?? []
+    return .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -50,16 +56,20 @@ let package = Package(
 
         // L2: each owns one kind of resource.
         library("Workers", ["Reactor", "Events", "Analytics", deque, logging, metrics]),
-        library(
-            "Postgres", ["Reactor", "CPostgres", deque, logging, metrics], resources: [.embedInCode("Migrations")]),
+        library("Postgres", ["Reactor", "CPostgres", deque, logging, metrics], embedding: "Migrations"),
         library("Server", ["Reactor", "HTTP", "CZlib", logging, metrics]),
 
         // L3: the product.
-        library("Ingest", ["Reactor", "HTTP", "Events", "Postgres", "Server", crypto, deque, logging, metrics]),
+        library(
+            "Ingest",
+            ["Reactor", "HTTP", "Events", "Postgres", "Server", crypto, deque, logging, metrics]
+        ),
         library("Jobs", ["Reactor", "Events", "Analytics", "Postgres", "Workers", deque, logging, metrics]),
         library(
-            "Insight", ["Reactor", "HTTP", "Events", "Analytics", "Postgres", "Server", logging, metrics],
-            resources: [.embedInCode("Dashboard")]),
+            "Insight",
+            ["Reactor", "HTTP", "Events", "Postgres", "Server", "Analytics", logging, metrics],
+            embedding: "Dashboard"
+        ),
 
         // L4: the program.
         .executableTarget(
@@ -68,12 +78,16 @@ let package = Package(
                 "Reactor", "HTTP", "Events", "Analytics", "Workers", "Postgres", "Server", "Ingest", "Jobs",
                 "Insight", arguments, logging, metrics,
             ],
-            swiftSettings: strict),
+            swiftSettings: strict
+        ),
 
         // Tests: real PostgreSQL, real processes, real sockets.
         .target(
-            name: "TestSupport", dependencies: ["Reactor", "Postgres", logging], path: "Tests/TestSupport",
-            swiftSettings: strict),
+            name: "TestSupport",
+            dependencies: ["Reactor", "Postgres", logging],
+            path: "Tests/TestSupport",
+            swiftSettings: strict
+        ),
         tests("Reactor", ["Reactor", "CSystem", "TestSupport", "millrace"]),
         tests("HTTP", ["HTTP"]),
         tests("Events", ["Events"]),
@@ -81,14 +95,25 @@ let package = Package(
         tests("Workers", ["Workers", "Reactor", "Analytics", "TestSupport", "millrace", logging]),
         tests("Postgres", ["Reactor", "Postgres", "TestSupport", "millrace", logging]),
         tests("Server", ["Server", "Reactor", "HTTP", "TestSupport", logging]),
-        tests("Ingest", ["Ingest", "Reactor", "HTTP", "Events", "Postgres", "Server", "TestSupport", "millrace", logging]),
-        tests("Jobs", ["Jobs", "Reactor", "Events", "Analytics", "Postgres", "Workers", "TestSupport", "millrace", logging]),
+        tests(
+            "Ingest",
+            ["Ingest", "Reactor", "HTTP", "Events", "Postgres", "Server", "TestSupport", "millrace", logging]
+        ),
+        tests(
+            "Jobs",
+            [
+                "Jobs", "Reactor", "Events", "Analytics", "Postgres", "Workers", "TestSupport", "millrace",
+                logging,
+            ]
+        ),
         tests(
             "Insight",
             [
-                "Insight", "Reactor", "HTTP", "Events", "Analytics", "Postgres", "Server", "TestSupport", "millrace",
+                "Insight", "Reactor", "HTTP", "Events", "Analytics", "Postgres", "Server", "TestSupport",
+                "millrace",
                 logging, metrics,
-            ]),
+            ]
+        ),
         tests("millrace", ["millrace", "Reactor", "HTTP", "Postgres", "TestSupport", arguments, logging]),
         tests("EndToEnd", ["Reactor", "HTTP", "Postgres", "TestSupport", "millrace", logging]),
         tests("Style", []),

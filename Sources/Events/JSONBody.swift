@@ -28,9 +28,9 @@ package enum JSONBody {
 
     /// Decodes all events of the body and returns how many there were, valid or not.
     ///
-    /// When it throws, the arena is as it was: with ``JSONBodyError/tooManyEvents`` beyond `eventsMax` events, for one.
-    /// A byte order mark is malformed. Each event becomes a record or
-    /// a rejection, numbered from 0.
+    /// When it throws, the arena is as it was: with ``JSONBodyError/tooManyEvents`` beyond `eventsMax`
+    /// events, for one. A byte order mark is malformed. Each event becomes a record or a rejection, numbered
+    /// from 0.
     package static func decode(
         _ body: Span<UInt8>,
         as shape: Shape = .any,
@@ -42,7 +42,13 @@ package enum JSONBody {
         let before = (arena.bytes.count, arena.records.count, arena.rejections.count)
         do throws(JSONBodyError) {
             return try decodeAll(
-                body, as: shape, eventsMax: eventsMax, with: decoder, context: &context, into: &arena)
+                body,
+                as: shape,
+                eventsMax: eventsMax,
+                with: decoder,
+                context: &context,
+                into: &arena
+            )
         } catch {
             arena.bytes.removeLast(arena.bytes.count - before.0)
             arena.records.removeLast(arena.records.count - before.1)
@@ -67,7 +73,13 @@ package enum JSONBody {
         do throws(JSONSyntaxError) {
             if isArray {
                 count = try decodeElements(
-                    body, &index, eventsMax: eventsMax, with: decoder, context: &context, into: &arena)
+                    body,
+                    &index,
+                    eventsMax: eventsMax,
+                    with: decoder,
+                    context: &context,
+                    into: &arena
+                )
             } else {
                 index = try decoder.decodeElement(
                     body,

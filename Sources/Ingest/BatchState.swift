@@ -2,7 +2,9 @@ import DequeModule
 
 /// Bounds of one writer's queue.
 package struct BatchLimits: Sendable {
-    /// Events in one flush. More make a commit cheaper by little and the wait for it longer.
+    /// Events in one flush.
+    ///
+    /// More make a commit cheaper by little and the wait for it longer.
     package var eventsMax = 2_000
     /// Bytes in one flush.
     package var bytesMax = 1 << 20
@@ -14,7 +16,8 @@ package struct BatchLimits: Sendable {
     package var cutInterval = Duration.milliseconds(250)
     /// How long a flush is tried before its requests are answered with 503.
     package var flushTimeout = Duration.seconds(30)
-    /// How long a cut of its own is tried before queued events are looked after again; it is tried again later.
+    /// How long a cut of its own is tried before queued events are looked after again; it is tried again
+    /// later.
     package var cutTimeout = Duration.seconds(2)
     /// Identities that each writer remembers.
     package var recentKeysMax = 100_000
@@ -24,8 +27,8 @@ package struct BatchLimits: Sendable {
 
 /// Decides what a writer takes next.
 ///
-/// Self-clocking group commit: a flush takes all that has queued while the last one was under way, within limits, so
-/// a quiet writer commits at once and a busy one in large batches, without a timer.
+/// Self-clocking group commit: a flush takes all that has queued while the last one was under way, within
+/// limits, so a quiet writer commits at once and a busy one in large batches, without a timer.
 struct BatchState<Item> {
     private struct Entry {
         let item: Item
@@ -59,7 +62,8 @@ struct BatchState<Item> {
         var events = 0
         var bytes = 0
         while let next = queue.first {
-            if !batch.isEmpty, events + next.events > limits.eventsMax || bytes + next.bytes > limits.bytesMax {
+            if !batch.isEmpty, events + next.events > limits.eventsMax || bytes + next.bytes > limits.bytesMax
+            {
                 break
             }
             queue.removeFirst()

@@ -3,8 +3,8 @@ import Events
 
 /// What makes an event the same event when it is sent again.
 ///
-/// Dated events are identified by key and time, which is the partition key too; undated ones, whose time is our own
-/// clock's, by their key alone.
+/// Dated events are identified by key and time, which is the partition key too; undated ones, whose time is
+/// our own clock's, by their key alone.
 struct Identity: Hashable, Sendable {
     let key: UInt128
     /// Microseconds since 1970; `Int64.min` for an undated event.
@@ -43,10 +43,15 @@ package enum EventKey {
 
     /// The key as UUID text, for queries.
     package static func text(source: String, id: String) -> String {
-        String(decoding: formatUUID(of(source: Array(source.utf8).span, id: Array(id.utf8).span)), as: UTF8.self)
+        String(
+            decoding: formatUUID(of(source: Array(source.utf8).span, id: Array(id.utf8).span)),
+            as: UTF8.self
+        )
     }
 
-    /// The key's bucket, 0..63: what a cluster distributes by. Bits that no version or variant occupies.
+    /// The key's bucket, 0..63: what a cluster distributes by.
+    ///
+    /// Bits that no version or variant occupies.
     static func bucket(of key: UInt128) -> Int16 { Int16(truncatingIfNeeded: key & 63) }
 }
 
@@ -64,7 +69,7 @@ struct PreparedEvent: Sendable {
 
     /// Places the record at `position` of `arena`.
     ///
-    /// - Parameter clockRange: The times that a UUIDv7 may vouch for, microseconds since 1970.
+    /// `clockRange` is what a UUIDv7 may vouch for, in microseconds since 1970.
     init(_ position: Int, of arena: EventArena, receivedAt: Int64, clockRange: ClosedRange<Int64>) {
         let event = arena.records[position]
         record = position
@@ -73,7 +78,10 @@ struct PreparedEvent: Sendable {
             key = event.uuid
         } else {
             let bytes = arena.bytes.span
-            key = EventKey.of(source: bytes.extracting(event.source.range), id: bytes.extracting(event.id.range))
+            key = EventKey.of(
+                source: bytes.extracting(event.source.range),
+                id: bytes.extracting(event.id.range)
+            )
         }
         if let time = event.time {
             ts = time

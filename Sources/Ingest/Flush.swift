@@ -3,8 +3,8 @@ import Logging
 import Postgres
 import Reactor
 
-/// Gets batches stored over one connection: optimistically, through the dedup path, again after an unknown outcome,
-/// and piece by piece around a row that PostgreSQL refuses.
+/// Gets batches stored over one connection: optimistically, through the dedup path, again after an unknown
+/// outcome, and piece by piece around a row that PostgreSQL refuses.
 final class Flush {
     /// Events that have been committed: their seqs, and the job lines of those that are new.
     struct Stored {
@@ -32,16 +32,28 @@ final class Flush {
 
     /// Stores all rows of the plan and sets their verdicts; one transaction unless a row is refused.
     func store(
-        _ plan: inout FlushPlan, cuts: Bool, deadline: Deadline
+        _ plan: inout FlushPlan,
+        cuts: Bool,
+        deadline: Deadline
     ) async throws(IngestError) -> [Stored] {
         var stored: [Stored] = []
         try await store(
-            plan.rows, of: &plan, isFirst: true, cuts: cuts, into: &stored, deadline: deadline)
+            plan.rows,
+            of: &plan,
+            isFirst: true,
+            cuts: cuts,
+            into: &stored,
+            deadline: deadline
+        )
         return stored
     }
 
     private func store(
-        _ rows: [FlushRow], of plan: inout FlushPlan, isFirst: Bool, cuts: Bool, into stored: inout [Stored],
+        _ rows: [FlushRow],
+        of plan: inout FlushPlan,
+        isFirst: Bool,
+        cuts: Bool,
+        into stored: inout [Stored],
         deadline: Deadline
     ) async throws(IngestError) {
         number += 1
@@ -49,10 +61,22 @@ final class Flush {
         nextSeq += Int64(rows.count)
         // Rejections and what was a duplicate before are counted by the first transaction only.
         let counts = FlushCounts(
-            stream: stream, flush: number, hi: nextSeq, offered: rows.count, duplicates: isFirst ? plan.duplicates : 0,
-            rejected: isFirst ? plan.rejectionCount : 0, bytes: isFirst ? plan.byteCount : 0, cuts: cuts)
+            stream: stream,
+            flush: number,
+            hi: nextSeq,
+            offered: rows.count,
+            duplicates: isFirst ? plan.duplicates : 0,
+            rejected: isFirst ? plan.rejectionCount : 0,
+            bytes: isFirst ? plan.byteCount : 0,
+            cuts: cuts
+        )
         do throws(PostgresError) {
-            let seqs = try await send(encoder, counts, mustDeduplicate: plan.hasUndated || !isFirst, deadline: deadline)
+            let seqs = try await send(
+                encoder,
+                counts,
+                mustDeduplicate: plan.hasUndated || !isFirst,
+                deadline: deadline
+            )
             stored.append(settle(rows, of: &plan, encoder, seqs: seqs, hi: counts.hi))
         } catch {
             guard let state = Self.rowRefusal(error), !rows.isEmpty else { throw Self.translate(error) }
@@ -60,20 +84,43 @@ final class Flush {
             metrics.rowsRefused()
             if rows.count == 1 {
                 try await keepRefused(
-                    rows[0], sqlState: state, of: &plan, isFirst: isFirst, cuts: cuts, deadline: deadline)
+                    rows[0],
+                    sqlState: state,
+                    of: &plan,
+                    isFirst: isFirst,
+                    cuts: cuts,
+                    deadline: deadline
+                )
                 return
             }
             let half = rows.count / 2
             try await store(
-                Array(rows[..<half]), of: &plan, isFirst: isFirst, cuts: cuts, into: &stored, deadline: deadline)
+                Array(rows[..<half]),
+                of: &plan,
+                isFirst: isFirst,
+                cuts: cuts,
+                into: &stored,
+                deadline: deadline
+            )
             try await store(
-                Array(rows[half...]), of: &plan, isFirst: false, cuts: cuts, into: &stored, deadline: deadline)
+                Array(rows[half...]),
+                of: &plan,
+                isFirst: false,
+                cuts: cuts,
+                into: &stored,
+                deadline: deadline
+            )
         }
     }
 
-    /// Sends one flush until its outcome is known. Returns the seqs that are stored; `nil` when all are.
+    /// Sends one flush until its outcome is known.
+    ///
+    /// Returns the seqs that are stored; `nil` when all are.
     private func send(
-        _ encoder: FlushEncoder, _ counts: FlushCounts, mustDeduplicate: Bool, deadline: Deadline
+        _ encoder: FlushEncoder,
+        _ counts: FlushCounts,
+        mustDeduplicate: Bool,
+        deadline: Deadline
     ) async throws(PostgresError) -> Set<Int64>? {
         var deduplicates = mustDeduplicate || fallbacks.prefersDeduplication
         while true {
@@ -82,7 +129,10 @@ final class Flush {
                 if deduplicates {
                     let statement = FlushStatement.deduplicating(encoder, counts)
                     let results = try await connection.simple(
-                        statement.sql, copies: statement.copies, deadline: deadline)
+                        statement.sql,
+                        copies: statement.copies,
+                        deadline: deadline
+                    )
                     return Set((results.last?.rows ?? []).compactMap { $0[0].flatMap { Int64($0) } })
                 }
                 let statement = FlushStatement.optimistic(encoder, counts)
@@ -105,7 +155,11 @@ final class Flush {
     }
 
     private func settle(
-        _ rows: [FlushRow], of plan: inout FlushPlan, _ encoder: FlushEncoder, seqs: Set<Int64>?, hi: Int64
+        _ rows: [FlushRow],
+        of plan: inout FlushPlan,
+        _ encoder: FlushEncoder,
+        seqs: Set<Int64>?,
+        hi: Int64
     ) -> Stored {
         let lo = encoder.firstSeq
         guard let seqs else {
@@ -124,7 +178,12 @@ final class Flush {
 
     /// Keeps a row that PostgreSQL refused as a reject, so that it is not lost and its sender is told.
     private func keepRefused(
-        _ row: FlushRow, sqlState: String, of plan: inout FlushPlan, isFirst: Bool, cuts: Bool, deadline: Deadline
+        _ row: FlushRow,
+        sqlState: String,
+        of plan: inout FlushPlan,
+        isFirst: Bool,
+        cuts: Bool,
+        deadline: Deadline
     ) async throws(IngestError) {
         var rest = plan.refusing(row, sqlState: sqlState, isFirst: isFirst)
         var unused: [Stored] = []
@@ -156,8 +215,8 @@ final class Flush {
     }
 }
 
-/// Decides when optimism does not pay: when more than 3 % of the last flushes met a conflict, the next hundred go
-/// straight to the dedup path (storage: a scattered duplicate costs its whole batch a second try).
+/// Decides when optimism does not pay: when more than 3 % of the last flushes met a conflict, the next
+/// hundred go straight to the dedup path (storage: a scattered duplicate costs its whole batch a second try).
 struct FallbackState: Sendable {
     private var window: [Bool] = []
     private var deduplicating = 0

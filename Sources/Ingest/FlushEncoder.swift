@@ -4,7 +4,8 @@ import Postgres
 /// Turns the rows of a flush into COPY payloads, SQL and job lines.
 struct FlushEncoder {
     let plan: FlushPlan
-    /// What is written now: all of the plan's rows, or a part when a row that PostgreSQL refuses is searched for.
+    /// What is written now: all of the plan's rows, or a part when a row that PostgreSQL refuses is searched
+    /// for.
     let rows: [FlushRow]
     /// The first row's seq; the others follow in order.
     let firstSeq: Int64
@@ -15,7 +16,10 @@ struct FlushEncoder {
 
     /// The rows as a binary COPY payload; for `staging` with the column `undated` at the end.
     func events(forStaging: Bool) -> CopyStream {
-        var encoder = CopyEncoder(columns: forStaging ? 13 : 12, capacity: plan.byteCount + rows.count * 200 + 64)
+        var encoder = CopyEncoder(
+            columns: forStaging ? 13 : 12,
+            capacity: plan.byteCount + rows.count * 200 + 64
+        )
         for (offset, row) in rows.enumerated() {
             append(row, seq: firstSeq + Int64(offset), to: &encoder)
             if forStaging { encoder.append(bool: row.isUndated) }
@@ -38,9 +42,17 @@ struct FlushEncoder {
         } else {
             encoder.append(text: bytes.extracting(event.subject.range))
         }
-        if event.idIsGenerated { encoder.appendNull() } else { encoder.append(text: bytes.extracting(event.id.range)) }
+        if event.idIsGenerated {
+            encoder.appendNull()
+        } else {
+            encoder.append(text: bytes.extracting(event.id.range))
+        }
         for json in [event.attributes, event.data] {
-            if json.isAbsent { encoder.appendNull() } else { encoder.append(jsonb: bytes.extracting(json.range)) }
+            if json.isAbsent {
+                encoder.appendNull()
+            } else {
+                encoder.append(jsonb: bytes.extracting(json.range))
+            }
         }
         if event.dataBytes.isAbsent {
             encoder.appendNull()
@@ -57,19 +69,30 @@ struct FlushEncoder {
         for submission in plan.submissions {
             for rejection in submission.rejections {
                 Self.append(
-                    rejection, receivedAt: submission.receivedAt, requestID: submission.requestID, to: &encoder)
+                    rejection,
+                    receivedAt: submission.receivedAt,
+                    requestID: submission.requestID,
+                    to: &encoder
+                )
             }
         }
         return encoder.finish()
     }
 
     static func append(
-        _ rejection: Rejection, receivedAt: Int64, requestID: String, to encoder: inout CopyEncoder
+        _ rejection: Rejection,
+        receivedAt: Int64,
+        requestID: String,
+        to encoder: inout CopyEncoder
     ) {
         encoder.beginRow()
         encoder.append(timestamp: receivedAt)
         // What was refused may hold what a text column cannot.
-        if let id = rejection.id, !id.utf8.contains(0) { encoder.append(text: id) } else { encoder.appendNull() }
+        if let id = rejection.id, !id.utf8.contains(0) {
+            encoder.append(text: id)
+        } else {
+            encoder.appendNull()
+        }
         encoder.append(text: rejection.code.rawValue)
         encoder.append(text: Self.storable(rejection.pointer))
         encoder.append(text: Self.storable(rejection.detail))
@@ -126,7 +149,9 @@ extension [UInt8] {
         append(addingCapacity: json.count) { room in
             for index in json.indices {
                 let byte = json[index]
-                room.append(byte == UInt8(ascii: "\n") || byte == UInt8(ascii: "\r") ? UInt8(ascii: " ") : byte)
+                room.append(
+                    byte == UInt8(ascii: "\n") || byte == UInt8(ascii: "\r") ? UInt8(ascii: " ") : byte
+                )
             }
         }
     }

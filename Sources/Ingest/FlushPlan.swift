@@ -10,10 +10,11 @@ struct FlushRow: Equatable, Sendable {
     let isUndated: Bool
 }
 
-/// Which events of some submissions are written, in which order, and which are duplicates before PostgreSQL is asked.
+/// Which events of some submissions are written, in which order, and which are duplicates before PostgreSQL
+/// is asked.
 ///
-/// Pure: submissions in, rows and verdicts out. Rows come sorted by time and key, so that two writers anywhere meet
-/// each other's rows in one order and cannot deadlock.
+/// Pure: submissions in, rows and verdicts out. Rows come sorted by time and key, so that two writers
+/// anywhere meet each other's rows in one order and cannot deadlock.
 struct FlushPlan: Sendable {
     let submissions: [Submission]
     private(set) var rows: [FlushRow] = []
@@ -40,8 +41,13 @@ struct FlushPlan: Sendable {
                 if event.isUndated { hasUndated = true }
                 rows.append(
                     FlushRow(
-                        submission: number, event: position, key: event.key, ts: event.ts,
-                        isUndated: event.isUndated))
+                        submission: number,
+                        event: position,
+                        key: event.key,
+                        ts: event.ts,
+                        isUndated: event.isUndated
+                    )
+                )
             }
             verdicts.append(answers)
         }
@@ -57,9 +63,10 @@ struct FlushPlan: Sendable {
         verdicts[row.submission][row.event] = verdict
     }
 
-    /// The plan of what is written for `row`, which PostgreSQL has refused: no row, but the reject that it becomes.
+    /// The plan of what is written for `row`, which PostgreSQL has refused: no row, but the reject that it
+    /// becomes.
     ///
-    /// - Parameter isFirst: Whether nothing of this plan has been counted yet; then all that it counts besides rows.
+    /// With `isFirst` nothing of this plan has been counted yet, and it takes over all that counts besides rows.
     func refusing(_ row: FlushRow, sqlState: String, isFirst: Bool) -> FlushPlan {
         let origin = submissions[row.submission]
         let event = origin.arena.records[self.event(of: row).record]

@@ -34,15 +34,19 @@ struct FlushStatement: Sendable {
         }
         let first = encoder.rows.first.map { literal($0.ts) } ?? "NULL"
         let last = encoder.rows.last.map { literal($0.ts) } ?? "NULL"
-        sql += "SELECT \(endFlush(counts, stored: "\(counts.offered)", first: first, last: last, isFirst: true))"
+        sql +=
+            "SELECT \(endFlush(counts, stored: "\(counts.offered)", first: first, last: last, isFirst: true))"
         return FlushStatement(sql: sql, copies: copies)
     }
 
-    /// Through `staging`, where what is there already is passed over. Its last result lists the seqs that are ours.
+    /// Through `staging`, where what is there already is passed over.
     ///
-    /// Sent again after an unknown outcome, it finds rows with our own seqs: they are stored, by the first try. The
-    /// verdicts are read by a statement of their own, so that they see a first try that committed in the meantime.
-    /// The main query asks for `ended`, so that no plan can leave the fence out, not even for want of rejects.
+    /// Its last result lists the seqs that are ours.
+    ///
+    /// Sent again after an unknown outcome, it finds rows with our own seqs: they are stored, by the first
+    /// try. The verdicts are read by a statement of their own, so that they see a first try that committed in
+    /// the meantime. The main query asks for `ended`, so that no plan can leave the fence out, not even for
+    /// want of rejects.
     static func deduplicating(_ encoder: FlushEncoder, _ counts: FlushCounts) -> FlushStatement {
         var sql = "COPY staging (\(FlushEncoder.eventColumns), undated) FROM STDIN (FORMAT binary);"
         var copies = [encoder.events(forStaging: true)]
@@ -51,8 +55,12 @@ struct FlushStatement: Sendable {
             copies.append(encoder.rejects())
         }
         let end = endFlush(
-            counts, stored: "(SELECT count(*) FROM added)", first: "(SELECT min(ts) FROM added)",
-            last: "(SELECT max(ts) FROM added)", isFirst: false)
+            counts,
+            stored: "(SELECT count(*) FROM added)",
+            first: "(SELECT min(ts) FROM added)",
+            last: "(SELECT max(ts) FROM added)",
+            isFirst: false
+        )
         sql += """
             WITH fresh AS (
               INSERT INTO event_keys (key, bucket, ts)
@@ -87,7 +95,11 @@ struct FlushStatement: Sendable {
         """
 
     private static func endFlush(
-        _ counts: FlushCounts, stored: String, first: String, last: String, isFirst: Bool
+        _ counts: FlushCounts,
+        stored: String,
+        first: String,
+        last: String,
+        isFirst: Bool
     ) -> String {
         """
         end_flush(\(counts.stream), \(counts.flush), \(counts.hi), \(counts.offered), \(stored), \

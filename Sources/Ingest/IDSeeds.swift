@@ -3,7 +3,8 @@ import Synchronization
 
 /// Seeds for generators of event ids, all different within the process and random between processes.
 ///
-/// A generator a request needs no lock and no system call; a Weyl sequence from a random start never repeats a seed.
+/// A generator a request needs no lock and no system call; a Weyl sequence from a random start never repeats
+/// a seed.
 final class IDSeeds: Sendable {
     private let next = Atomic<UInt64>(.random(in: 0 ... .max))
 

@@ -67,7 +67,11 @@ struct IngestAnswer: Sendable {
     }
 
     private mutating func note(_ index: Int32, _ id: [UInt8], _ result: StaticString) {
-        if verdicts.count < Self.idsMax { verdicts.append((index, id, result)) } else { verdictsOmitted = true }
+        if verdicts.count < Self.idsMax {
+            verdicts.append((index, id, result))
+        } else {
+            verdictsOmitted = true
+        }
     }
 
     /// The answer as JSON; `isDone` is set for the last line of a streamed one.

@@ -39,7 +39,10 @@ package struct IngestRoute: Sendable {
         }
         guard let layout = Self.layout(of: request.head), !Self.isBinaryMode(request.head, layout) else {
             return request.problem(
-                415, "unsupported_media_type", "Send application/json, application/x-ndjson or CloudEvents in JSON.")
+                415,
+                "unsupported_media_type",
+                "Send application/json, application/x-ndjson or CloudEvents in JSON."
+            )
         }
         if let refusal = refuseCoding(request) { return refusal }
         if await ingestor.isOverloaded() {
@@ -72,8 +75,8 @@ package struct IngestRoute: Sendable {
         }
     }
 
-    /// Whether the body is but the data of an event whose attributes are header fields, which is not read yet; taken
-    /// for an event it might pass for another one.
+    /// Whether the body is but the data of an event whose attributes are header fields, which is not read
+    /// yet; taken for an event it might pass for another one.
     private static func isBinaryMode(_ head: RequestHead, _ layout: Layout) -> Bool {
         if case .json(_, isStrict: true) = layout { return false }
         return head.value(named: "ce-specversion") != nil
@@ -86,7 +89,11 @@ package struct IngestRoute: Sendable {
     // MARK: Whole bodies
 
     private func answerWhole(
-        _ request: Request, _ reader: BodyReader, _ options: IngestOptions, shape: JSONBody.Shape, isStrict: Bool
+        _ request: Request,
+        _ reader: BodyReader,
+        _ options: IngestOptions,
+        shape: JSONBody.Shape,
+        isStrict: Bool
     ) async -> Response {
         let body: [UInt8]
         do throws(BodyError) { body = try await reader.collect(atMost: bodyBytesMax) } catch {
@@ -96,7 +103,13 @@ package struct IngestRoute: Sendable {
         var arena = EventArena()
         do throws(JSONBodyError) {
             _ = try JSONBody.decode(
-                body.span, as: shape, eventsMax: bodyEventsMax, with: decoder, context: &context, into: &arena)
+                body.span,
+                as: shape,
+                eventsMax: bodyEventsMax,
+                with: decoder,
+                context: &context,
+                into: &arena
+            )
         } catch {
             return Self.refusal(of: error, request, eventsMax: bodyEventsMax)
         }
@@ -107,7 +120,12 @@ package struct IngestRoute: Sendable {
         }
         do throws(IngestError) {
             let verdicts = try await ingestor.store(
-                arena, requestID: request.id, receivedAt: context.receivedAt, bytes: body.count, waits: false)
+                arena,
+                requestID: request.id,
+                receivedAt: context.receivedAt,
+                bytes: body.count,
+                waits: false
+            )
             answer.add(arena, verdicts: verdicts)
         } catch {
             return Self.unavailable(request, error)
@@ -127,12 +145,23 @@ package struct IngestRoute: Sendable {
         var response: Response
         switch error {
         case .overloaded:
-            response = request.problem(503, "overloaded", "Too much is waiting to be stored. Send it again shortly.")
+            response = request.problem(
+                503,
+                "overloaded",
+                "Too much is waiting to be stored. Send it again shortly."
+            )
         case .unavailable(let reason):
             response = request.problem(
-                503, "database_unavailable", "The events may not be stored (\(reason)). Send them again.")
+                503,
+                "database_unavailable",
+                "The events may not be stored (\(reason)). Send them again."
+            )
         case .fenced:
-            response = request.problem(503, "restarting", "This process is about to restart. Send the events again.")
+            response = request.problem(
+                503,
+                "restarting",
+                "This process is about to restart. Send the events again."
+            )
             response.closes = true
         }
         response.fields.append(("Retry-After", "1"))
@@ -145,16 +174,25 @@ package struct IngestRoute: Sendable {
         case .malformed(let offset):
             return Response(
                 Problem(
-                    status: 400, code: "malformed_json", detail: "The body stops being JSON at byte \(offset).",
-                    requestID: request.id, members: [("offset", .int(offset))]))
-        case .scalar: return request.problem(400, "not_an_event", "The body is neither an object nor an array.")
+                    status: 400,
+                    code: "malformed_json",
+                    detail: "The body stops being JSON at byte \(offset).",
+                    requestID: request.id,
+                    members: [("offset", .int(offset))]
+                )
+            )
+        case .scalar:
+            return request.problem(400, "not_an_event", "The body is neither an object nor an array.")
         case .unexpectedArray:
             return request.problem(400, "not_an_event", "The content type promises one event, not an array.")
         case .unexpectedObject:
             return request.problem(400, "not_a_batch", "The content type promises an array of events.")
         case .tooManyEvents:
             return request.problem(
-                413, "too_many_events", "A body holds at most \(eventsMax) events; stream more as NDJSON.")
+                413,
+                "too_many_events",
+                "A body holds at most \(eventsMax) events; stream more as NDJSON."
+            )
         }
     }
 }

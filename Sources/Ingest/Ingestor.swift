@@ -1,10 +1,11 @@
 // Ingest: from a request's body to rows that PostgreSQL has committed, and back to the answer.
 //
-// IngestRoute reads a body whole, StreamedBody one that never needs to be whole; both decode it with Events into
-// arenas of records and rejections. The ``Ingestor`` gives each event its key (``PreparedEvent``) and sends it to the
-// writer that the key names. A ``Writer`` gathers submissions (``BatchState``), plans a flush (``FlushPlan``), and gets
-// it stored by ``Flush``: straight COPY first, the dedup path behind it, bisection around what PostgreSQL refuses. A
-// verdict for each event comes back, after the commit, and becomes the answer (``IngestAnswer``).
+// IngestRoute reads a body whole, StreamedBody one that never needs to be whole; both decode it with Events
+// into arenas of records and rejections. The ``Ingestor`` gives each event its key (``PreparedEvent``) and
+// sends it to the writer that the key names. A ``Writer`` gathers submissions (``BatchState``), plans a flush
+// (``FlushPlan``), and gets it stored by ``Flush``: straight COPY first, the dedup path behind it, bisection
+// around what PostgreSQL refuses. A verdict for each event comes back, after the commit, and becomes the
+// answer (``IngestAnswer``).
 
 package import Events
 package import Logging
@@ -47,7 +48,12 @@ package struct Ingestor: Sendable {
             Writer(
                 stream: stream,
                 connection: PostgresConnection(database, name: "writer-\(index)", loop: loop, logger: logger),
-                limits: configuration.batch, loop: loop, hooks: hooks, metrics: metrics, logger: logger)
+                limits: configuration.batch,
+                loop: loop,
+                hooks: hooks,
+                metrics: metrics,
+                logger: logger
+            )
         }
     }
 
@@ -73,10 +79,13 @@ package struct Ingestor: Sendable {
 
     /// Stores an arena's records and keeps its rejections.
     ///
-    /// - Parameter waits: Whether to wait for room in the queue rather than fail.
-    /// - Returns: A verdict for each record, in order.
+    /// Returns a verdict for each record, in order. With `waits` it waits for room in the queue rather than fail.
     func store(
-        _ arena: EventArena, requestID: String, receivedAt: Int64, bytes: Int, waits: Bool
+        _ arena: EventArena,
+        requestID: String,
+        receivedAt: Int64,
+        bytes: Int,
+        waits: Bool
     ) async throws(IngestError) -> [Verdict] {
         let parts = distribute(arena, receivedAt: receivedAt)
         let busy = parts.indices.filter { !parts[$0].isEmpty }
@@ -84,25 +93,47 @@ package struct Ingestor: Sendable {
         // One writer, the rule for single events: no task, no join.
         if busy.count <= 1 {
             let submission = Submission(
-                arena: arena, events: parts[first], rejections: arena.rejections, requestID: requestID,
-                receivedAt: receivedAt, bytes: bytes)
+                arena: arena,
+                events: parts[first],
+                rejections: arena.rejections,
+                requestID: requestID,
+                receivedAt: receivedAt,
+                bytes: bytes
+            )
             return try await writers[first].submit(submission, waits: waits).get()
         }
         return try await storeInParts(
-            arena, parts, busy, requestID: requestID, receivedAt: receivedAt, bytes: bytes, waits: waits)
+            arena,
+            parts,
+            busy,
+            requestID: requestID,
+            receivedAt: receivedAt,
+            bytes: bytes,
+            waits: waits
+        )
     }
 
     private func storeInParts(
-        _ arena: EventArena, _ parts: [[PreparedEvent]], _ busy: [Int], requestID: String, receivedAt: Int64,
-        bytes: Int, waits: Bool
+        _ arena: EventArena,
+        _ parts: [[PreparedEvent]],
+        _ busy: [Int],
+        requestID: String,
+        receivedAt: Int64,
+        bytes: Int,
+        waits: Bool
     ) async throws(IngestError) -> [Verdict] {
         let outcomes = await withTaskGroup(of: (Int, Result<[Verdict], IngestError>).self) { group in
             for (order, index) in busy.enumerated() {
                 // The totals need the bytes once; the rejections go with them.
                 let share = order == 0 ? bytes - bytes / busy.count * (busy.count - 1) : bytes / busy.count
                 let submission = Submission(
-                    arena: arena, events: parts[index], rejections: order == 0 ? arena.rejections : [],
-                    requestID: requestID, receivedAt: receivedAt, bytes: share)
+                    arena: arena,
+                    events: parts[index],
+                    rejections: order == 0 ? arena.rejections : [],
+                    requestID: requestID,
+                    receivedAt: receivedAt,
+                    bytes: share
+                )
                 group.addTask { (index, await writers[index].submit(submission, waits: waits)) }
             }
             var outcomes: [(Int, Result<[Verdict], IngestError>)] = []

@@ -1,7 +1,8 @@
 /// Identities committed lately, so that a retry is recognised without asking PostgreSQL.
 ///
-/// Two generations of a set: when the younger is full it becomes the older, and the older is forgotten. It holds
-/// between `capacity` and twice as many, at 32 bytes each and a set's slack. A miss costs nothing but a conflict later.
+/// Two generations of a set: when the younger is full it becomes the older, and the older is forgotten. It
+/// holds between `capacity` and twice as many, at 32 bytes each and a set's slack. A miss costs nothing but a
+/// conflict later.
 struct RecentKeys: Sendable {
     private let capacity: Int
     private var younger: Set<Identity> = []

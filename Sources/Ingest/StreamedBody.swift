@@ -5,8 +5,9 @@ import Server
 
 /// A body of one event a line, stored as it is read.
 ///
-/// Memory is bounded by two chunks on their way to the writers and one being filled, however long the body is: while
-/// both are under way nothing is read, so that PostgreSQL's pace reaches the client through the socket.
+/// Memory is bounded by two chunks on their way to the writers and one being filled, however long the body
+/// is: while both are under way nothing is read, so that PostgreSQL's pace reaches the client through the
+/// socket.
 struct StreamedBody {
     private let route: IngestRoute
     private let request: Request
@@ -16,7 +17,8 @@ struct StreamedBody {
     private var arena = EventArena()
     private var chunkBytes = 0
     private var chunkStart = 0
-    /// When the chunk must go although it is not full: its first line must not wait for a client that is silent.
+    /// When the chunk must go although it is not full: its first line must not wait for a client that is
+    /// silent.
     private var chunkDue = Deadline.never
     private var underWay: [Chunk] = []
     private var answer: IngestAnswer
@@ -88,8 +90,12 @@ struct StreamedBody {
             }
             let before = offset
             lines.decode(
-                buffer.span, from: &offset, untilLine: chunkStart + Self.chunkLinesMax, context: &context,
-                into: &arena)
+                buffer.span,
+                from: &offset,
+                untilLine: chunkStart + Self.chunkLinesMax,
+                context: &context,
+                into: &arena
+            )
             chunkBytes += offset - before
             let isFull = lines.lines >= chunkStart + Self.chunkLinesMax || chunkBytes >= Self.chunkBytesMax
             if isFull { try await send() }
@@ -116,7 +122,14 @@ struct StreamedBody {
         let task = Task { () -> Result<[Verdict], IngestError> in
             do throws(IngestError) {
                 return .success(
-                    try await ingestor.store(full, requestID: id, receivedAt: receivedAt, bytes: bytes, waits: true))
+                    try await ingestor.store(
+                        full,
+                        requestID: id,
+                        receivedAt: receivedAt,
+                        bytes: bytes,
+                        waits: true
+                    )
+                )
             } catch {
                 return .failure(error)
             }
@@ -139,7 +152,8 @@ struct StreamedBody {
         }
     }
 
-    /// The answer to a body that could not be taken to its end: the problem, and what has been stored nevertheless.
+    /// The answer to a body that could not be taken to its end: the problem, and what has been stored
+    /// nevertheless.
     private func broken(by failure: StreamFailure) -> Response {
         var response: Response
         switch failure {

@@ -36,7 +36,12 @@ struct Submission: Sendable {
     /// The same request with nothing but these rejections.
     func withoutEvents(_ rejections: [Rejection], bytes: Int) -> Submission {
         Submission(
-            arena: EventArena(), events: [], rejections: rejections, requestID: requestID, receivedAt: receivedAt,
-            bytes: bytes)
+            arena: EventArena(),
+            events: [],
+            rejections: rejections,
+            requestID: requestID,
+            receivedAt: receivedAt,
+            bytes: bytes
+        )
     }
 }

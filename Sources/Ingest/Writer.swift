@@ -25,10 +25,11 @@ package struct WriterHooks: Sendable {
 
 /// Writes one stream of events over a connection of its own.
 ///
-/// One flush at a time: it takes what has queued (``BatchState``), stores it, and answers everyone in it after
-/// ReadyForQuery, when PostgreSQL has committed. ``Flush`` knows how a batch gets stored whatever happens.
+/// One flush at a time: it takes what has queued (``BatchState``), stores it, and answers everyone in it
+/// after ReadyForQuery, when PostgreSQL has committed. ``Flush`` knows how a batch gets stored whatever
+/// happens.
 actor Writer {
-    private typealias Answer = UnsafeContinuation<Result<[Verdict], IngestError>, Never>
+    private typealias Answer = CheckedContinuation<Result<[Verdict], IngestError>, Never>
 
     private struct Waiting: Sendable {
         let submission: Submission
@@ -43,8 +44,8 @@ actor Writer {
     private let flush: Flush
     private var state: BatchState<Waiting>
     private var recent: RecentKeys
-    private var spaceWaiters: [UnsafeContinuation<Void, Never>] = []
-    private var idle: UnsafeContinuation<Void, Never>?
+    private var spaceWaiters: [CheckedContinuation<Void, Never>] = []
+    private var idle: CheckedContinuation<Void, Never>?
     private var isStopping = false
     private var isFenced = false
     private var finished: Task<Void, Never>?
@@ -55,8 +56,13 @@ actor Writer {
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
     init(
-        stream: Int64, connection: PostgresConnection, limits: BatchLimits, loop: EventLoop, hooks: WriterHooks,
-        metrics: IngestMetrics, logger: Logger
+        stream: Int64,
+        connection: PostgresConnection,
+        limits: BatchLimits,
+        loop: EventLoop,
+        hooks: WriterHooks,
+        metrics: IngestMetrics,
+        logger: Logger
     ) {
         self.loop = loop
         self.limits = limits
@@ -85,21 +91,27 @@ actor Writer {
 
     /// Stores a submission and returns a verdict for each of its events.
     ///
-    /// - Parameter waits: Whether to wait for room when the queue is full, as a stream does, rather than fail.
+    /// With `waits` it waits for room when the queue is full, as a stream does, rather than fail.
     func submit(_ submission: Submission, waits: Bool) async -> Result<[Verdict], IngestError> {
         while !state.hasRoom(for: submission.weight) {
             if !waits || isStopping { return .failure(.overloaded) }
-            await withUnsafeContinuation { waiter in
+            await withCheckedContinuation { waiter in
                 // Asked again: other work of the loop may have come in between.
-                if state.hasRoom(for: submission.weight) { waiter.resume() } else { spaceWaiters.append(waiter) }
+                if state.hasRoom(for: submission.weight) {
+                    waiter.resume()
+                } else {
+                    spaceWaiters.append(waiter)
+                }
             }
         }
         if isFenced { return .failure(.fenced) }
         if isStopping { return .failure(.unavailable("the service is stopping")) }
-        return await withUnsafeContinuation { answer in
+        return await withCheckedContinuation { answer in
             state.add(
-                Waiting(submission: submission, answer: answer), events: submission.events.count,
-                bytes: submission.weight)
+                Waiting(submission: submission, answer: answer),
+                events: submission.events.count,
+                bytes: submission.weight
+            )
             wake()
         }
     }
@@ -114,7 +126,7 @@ actor Writer {
             if state.isEmpty {
                 if isStopping { break }
                 if await cutIfDue() { continue }
-                await withUnsafeContinuation { waiter in
+                await withCheckedContinuation { waiter in
                     if state.isEmpty, !isStopping { idle = waiter } else { waiter.resume() }
                 }
                 continue
@@ -133,7 +145,11 @@ actor Writer {
         var plan = FlushPlan(batch.map(\.submission), recent: recent)
         let cuts = isCutDue(at: started, adding: plan.rows.count)
         do throws(IngestError) {
-            let stored = try await flush.store(&plan, cuts: cuts, deadline: started.advanced(by: limits.flushTimeout))
+            let stored = try await flush.store(
+                &plan,
+                cuts: cuts,
+                deadline: started.advanced(by: limits.flushTimeout)
+            )
             remember(plan)
             noteStored(stored.reduce(0) { $0 + $1.count }, cuts: cuts)
             for part in stored where part.lo < part.hi {
@@ -153,7 +169,8 @@ actor Writer {
         }
     }
 
-    /// Remembers what can come again: not what was made here, nor what PostgreSQL refused and may take next time.
+    /// Remembers what can come again: not what was made here, nor what PostgreSQL refused and may take next
+    /// time.
     private func remember(_ plan: FlushPlan) {
         for row in plan.rows {
             let event = plan.event(of: row)

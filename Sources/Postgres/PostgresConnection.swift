@@ -86,7 +86,8 @@ package actor PostgresConnection {
     private func connectIfAllowed(
         _ deadline: Deadline
     ) async throws(PostgresError) -> ConnectionMachine.Action {
-        if session?.isAlive() == true, !isTaken { return .useSession }
+        // Looking consumes input, which belongs to whoever has the turn.
+        if !isTaken, session?.isAlive() == true { return .useSession }
         try await takeTurn(deadline)
         defer { endTurn() }
         if findSession() != nil { return .useSession }

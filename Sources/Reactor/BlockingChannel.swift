@@ -1,6 +1,7 @@
 import Glibc
 
-/// A pair of blocking descriptors, for a process that does one thing at a time: a worker's requests and replies.
+/// A pair of blocking descriptors, for a process that does one thing at a time: a worker's requests and
+/// replies.
 package struct BlockingChannel: ~Copyable {
     private let input: Descriptor
     private let output: Descriptor
@@ -11,7 +12,8 @@ package struct BlockingChannel: ~Copyable {
         self.output = Descriptor(adopting: output)
     }
 
-    /// Appends at least one byte and at most `atMost` to `buffer`; `false` at the end of the stream or an error.
+    /// Appends at least one byte and at most `atMost` to `buffer`; `false` at the end of the stream or an
+    /// error.
     package borrowing func read(into buffer: inout ReadBuffer, atMost: Int) -> Bool {
         let raw = input.raw
         let count = buffer.fill(atMost: atMost) { room in

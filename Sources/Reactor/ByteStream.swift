@@ -19,16 +19,18 @@ package enum StreamError: Error, Equatable, Sendable {
 
 /// A nonblocking socket or pipe end on its loop.
 ///
-/// Registered once, edge-triggered: readiness is remembered here, so that neither a read nor a wait needs a system
-/// call of its own. All calls are made on the loop (asserted). At most one task reads and one writes at a time.
-/// Cancelling a task does not end its wait; ``close()`` does, and the deadline does.
+/// Registered once, edge-triggered: readiness is remembered here, so that neither a read nor a wait needs a
+/// system call of its own. All calls are made on the loop (asserted). At most one task reads and one writes
+/// at a time. Cancelling a task does not end its wait; ``close()`` does, and the deadline does.
 package final class ByteStream: @unchecked Sendable {
     // Soundness of @unchecked: everything but `loop` is touched on the loop's thread alone.
     package let loop: EventLoop
     private var descriptor: Descriptor?
     private let watch: Watch
 
-    /// Takes over `descriptor`, makes it nonblocking and registers it. On the loop.
+    /// Takes over `descriptor`, makes it nonblocking and registers it.
+    ///
+    /// On the loop.
     ///
     /// - Throws: ``SystemError`` when the kernel refuses; the descriptor is closed then.
     package convenience init(_ descriptor: consuming Descriptor, on loop: EventLoop) throws(SystemError) {
@@ -76,7 +78,8 @@ package final class ByteStream: @unchecked Sendable {
             }
         }
         if count > 0 {
-            // Less than asked for: the kernel has nothing more now and will say so when it has. Saves an EAGAIN.
+            // Less than asked for: the kernel has nothing more now and will say so when it has. Saves an
+            // EAGAIN.
             if count < atMost, !watch.hasReadEnd { watch.isReadable = false }
             return .bytes(count)
         }
@@ -149,7 +152,8 @@ package final class ByteStream: @unchecked Sendable {
                 precondition(watch.reader == nil, "one task reads a stream at a time")
                 watch.reader = Watch.Waiter(deadline: deadline, continuation: continuation)
                 loop.noteDeadline(of: watch)
-            })
+            }
+        )
     }
 
     /// Returns once a write would not wait.
@@ -166,7 +170,8 @@ package final class ByteStream: @unchecked Sendable {
                 precondition(watch.writer == nil, "one task writes a stream at a time")
                 watch.writer = Watch.Waiter(deadline: deadline, continuation: continuation)
                 loop.noteDeadline(of: watch)
-            })
+            }
+        )
     }
 
     private static func check(_ outcome: WaitOutcome) throws(StreamError) {

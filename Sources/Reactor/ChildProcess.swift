@@ -26,7 +26,9 @@ package struct UserIdentity: Equatable, Sendable {
     package let userID: UInt32
     package let groupID: UInt32
 
-    /// The account called `name`; `nil` when there is none. Reads the user database, which may block: at start only.
+    /// The account called `name`; `nil` when there is none.
+    ///
+    /// Reads the user database, which may block: at start only.
     package init?(named name: String) {
         guard let entry = getpwnam(name) else { return nil }
         self.name = name
@@ -38,7 +40,8 @@ package struct UserIdentity: Equatable, Sendable {
 /// A child in a process group of its own, spawned through the trampoline and reaped exactly once.
 ///
 /// `posix_spawn` cannot set a death signal, drop privileges or close what it does not know; so the child is
-/// `millrace exec-worker` for an instant, which does these and then becomes the program asked for (``Trampoline``).
+/// `millrace exec-worker` for an instant, which does these and then becomes the program asked for
+/// (``Trampoline``).
 package final class ChildProcess: @unchecked Sendable {
     // Soundness of @unchecked: everything but the constants is touched on the loop's thread alone.
 
@@ -54,7 +57,8 @@ package final class ChildProcess: @unchecked Sendable {
         package var user: UserIdentity?
         /// Whether the kernel kills the child when the spawning thread ends.
         package var diesWithParent = true
-        /// Whether the child leads a session, out of reach of the terminal's signals, rather than a process group.
+        /// Whether the child leads a session, out of reach of the terminal's signals, rather than a process
+        /// group.
         package var newSession = false
         package var workingDirectory: String?
 
@@ -79,13 +83,19 @@ package final class ChildProcess: @unchecked Sendable {
         self.loop = loop
     }
 
-    /// Starts a child. On a loop that lives as long as the process: a death signal follows the spawning *thread*.
+    /// Starts a child.
     ///
-    /// - Parameter inherited: The child's descriptor numbers and what of ours they are copies of; ours stay ours.
-    ///   Standard input is /dev/null and standard output and error are ours, where not given.
-    /// - Throws: ``SystemError`` when no process can be made. A program that cannot be executed shows as exit code 127.
+    /// On a loop that lives as long as the process: a death signal follows the spawning *thread*.
+    ///
+    /// `inherited` gives the child's descriptor numbers and what of ours they are copies of; ours stay ours.
+    /// Standard input is /dev/null and standard output and error are ours, where not given. A program that cannot
+    /// be executed shows as exit code 127.
+    ///
+    /// - Throws: ``SystemError`` when no process can be made.
     package static func spawn(
-        _ launch: Launch, inherited: [CInt: CInt], on loop: EventLoop
+        _ launch: Launch,
+        inherited: [CInt: CInt],
+        on loop: EventLoop
     ) throws(SystemError) -> ChildProcess {
         assert(loop.isCurrent)
         let pid = try SpawnPlan(launch, inherited: inherited).run()
@@ -112,7 +122,9 @@ package final class ChildProcess: @unchecked Sendable {
         waiters = []
     }
 
-    /// Returns how the process ended, once it has; any number of callers, any time. On the loop.
+    /// Returns how the process ended, once it has; any number of callers, any time.
+    ///
+    /// On the loop.
     package func waitForExit() async -> ExitStatus {
         assert(loop.isCurrent)
         if let exitStatus { return exitStatus }
@@ -131,8 +143,9 @@ package final class ChildProcess: @unchecked Sendable {
     /// Sends `signal` to the process and all that it has started, as far as they stayed in its group.
     package func signalGroup(_ signal: CInt) {
         assert(loop.isCurrent)
-        // Members may outlive the leader, and while one lives the number names no other group or process (credentials(7));
-        // that it is the same group at all holds as long as the caller knows of a member, an open pipe for one.
+        // Members may outlive the leader, and while one lives the number names no other group or process
+        // (credentials(7)); that it is the same group at all holds as long as the caller knows of a member,
+        // an open pipe for one.
         _ = kill(-pid, signal)
     }
 }
@@ -146,13 +159,14 @@ private struct SpawnPlan {
 
     init(_ launch: ChildProcess.Launch, inherited: [CInt: CInt]) {
         arguments = [launch.trampoline, "exec-worker"]
-        arguments += Trampoline.Options(
-            parent: launch.diesWithParent ? getpid() : nil,
-            user: launch.user,
-            newSession: launch.newSession,
-            highestInherited: max(2, inherited.keys.max() ?? 2),
-            workingDirectory: launch.workingDirectory
-        ).arguments
+        arguments +=
+            Trampoline.Options(
+                parent: launch.diesWithParent ? getpid() : nil,
+                user: launch.user,
+                newSession: launch.newSession,
+                highestInherited: max(2, inherited.keys.max() ?? 2),
+                workingDirectory: launch.workingDirectory
+            ).arguments
         arguments += ["--"] + launch.command
         environment = launch.environment.map { "\($0.key)=\($0.value)" }.sorted()
         self.inherited = inherited
@@ -213,7 +227,8 @@ private struct SpawnPlan {
 
 /// Lends strings as the null-terminated array of C strings that exec and spawn take.
 func withCStrings<R>(
-    _ strings: [String], _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> R
+    _ strings: [String],
+    _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> R
 ) -> R {
     var pointers = strings.map { strdup($0) }
     pointers.append(nil)

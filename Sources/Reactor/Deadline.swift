@@ -29,7 +29,9 @@ package struct Deadline: Comparable, Hashable, Sendable {
         let (seconds, attoseconds) = duration.components
         if seconds < 0 || attoseconds < 0 { return self }
         let (scaled, tooLong) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
-        let (sum, tooLate) = nanoseconds.addingReportingOverflow(scaled &+ UInt64(attoseconds / 1_000_000_000))
+        let (sum, tooLate) = nanoseconds.addingReportingOverflow(
+            scaled &+ UInt64(attoseconds / 1_000_000_000)
+        )
         return tooLong || tooLate ? .never : Deadline(nanoseconds: sum)
     }
 

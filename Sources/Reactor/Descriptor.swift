@@ -46,7 +46,8 @@ package struct Pipe: ~Copyable, Sendable {
     }
 
     /// Splits the pipe between two owners.
-    package consuming func split(_ body: (consuming Descriptor, consuming Descriptor) throws -> Void) rethrows {
+    package consuming func split(_ body: (consuming Descriptor, consuming Descriptor) throws -> Void) rethrows
+    {
         try body(read, write)
     }
 }

@@ -11,22 +11,25 @@ package struct Interest: OptionSet, Sendable {
 
 /// Waits for a descriptor that somebody else owns, libpq's socket for one.
 ///
-/// Level-triggered and one shot a wait, at the cost of a system call each: a library that reads only part of what is
-/// there would miss the edge. All calls on the loop; one waiter at a time.
+/// Level-triggered and one shot a wait, at the cost of a system call each: a library that reads only part of
+/// what is there would miss the edge. All calls on the loop; one waiter at a time.
 package final class DescriptorWatch: @unchecked Sendable {
     // Soundness of @unchecked: touched on the loop's thread alone.
     private let loop: EventLoop
     private let watch: Watch
     private var isCancelled = false
 
-    /// Watches `raw`, which must stay open until ``cancel()``. On the loop.
+    /// Watches `raw`, which must stay open until ``cancel()``.
+    ///
+    /// On the loop.
     package init(raw: CInt, on loop: EventLoop) throws(SystemError) {
         watch = try loop.register(raw, events: EPOLLONESHOT.rawValue)
         self.loop = loop
         watch.onEvent = nil
     }
 
-    /// Suspends until something of `interest` is ready and returns what is; an error or hang-up counts as both.
+    /// Suspends until something of `interest` is ready and returns what is; an error or hang-up counts as
+    /// both.
     package func wait(for interest: Interest, deadline: Deadline) async throws(StreamError) -> Interest {
         assert(loop.isCurrent)
         if isCancelled { throw .closed }
@@ -61,7 +64,8 @@ package final class DescriptorWatch: @unchecked Sendable {
         }
     }
 
-    /// Ends the watch, before the owner closes the descriptor, and resumes a waiter with ``StreamError/closed``.
+    /// Ends the watch, before the owner closes the descriptor, and resumes a waiter with
+    /// ``StreamError/closed``.
     package func cancel() {
         assert(loop.isCurrent)
         if isCancelled { return }

@@ -1,10 +1,10 @@
 // Reactor: the machine that everything asynchronous runs on.
 //
-// An event loop is one thread with one epoll set. It is the serial executor of every actor bound to it and the
-// preferred executor of every task that those actors start, so that their code runs on one thread, never locks, and a
-// suspension costs less than a microsecond. Descriptors (sockets, pipes, libpq's sockets, children's pidfds, signals)
-// and deadlines resume the tasks that wait for them. This target holds the unsafe code of system calls; bytes and
-// values come out of it. It knows nothing of HTTP, PostgreSQL or workers.
+// An event loop is one thread with one epoll set. It is the serial executor of every actor bound to it and
+// the preferred executor of every task that those actors start, so that their code runs on one thread, never
+// locks, and a suspension costs less than a microsecond. Descriptors (sockets, pipes, libpq's sockets,
+// children's pidfds, signals) and deadlines resume the tasks that wait for them. This target holds the unsafe
+// code of system calls; bytes and values come out of it. It knows nothing of HTTP, PostgreSQL or workers.
 
 import CSystem
 import Glibc
@@ -12,11 +12,13 @@ import Synchronization
 
 /// One thread, one epoll set, one queue of jobs.
 ///
-/// Both kinds of executor in one: tasks made with `Task(executorPreference: loop)` inside an actor whose executor is
-/// the loop run here without any hop. Without the preference they would be checked on the global pool at each step.
+/// Both kinds of executor in one: tasks made with `Task(executorPreference: loop)` inside an actor whose
+/// executor is the loop run here without any hop. Without the preference they would be checked on the global
+/// pool at each step.
 package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
-    // Soundness of @unchecked: `remote`, `isStopping` and `threadID` are synchronized, `thread` is written before the
-    // thread can stop and read only by stop(), and all else is touched on the loop's own thread alone.
+    // Soundness of @unchecked: `remote`, `isStopping` and `threadID` are synchronized, `thread` is written
+    // before the thread can stop and read only by stop(), and all else is touched on the loop's own thread
+    // alone.
     private let epoll: Descriptor
     private let wake: Descriptor
     private let remote = Mutex(Remote())
@@ -45,7 +47,8 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
 
     /// Events taken from the kernel in one call.
     private static let eventsMax = 256
-    /// Rounds of jobs between two looks at the kernel, so that tasks that wake each other cannot starve sockets.
+    /// Rounds of jobs between two looks at the kernel, so that tasks that wake each other cannot starve
+    /// sockets.
     private static let roundsMax = 32
 
     /// Starts the loop's thread; `name` (15 bytes at most are kept) shows in `ps -L` and debuggers.
@@ -56,7 +59,8 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
         _ = signal(SIGPIPE, SIG_IGN)
         epoll = Descriptor(adopting: try systemCall("epoll_create1") { epoll_create1(CInt(EPOLL_CLOEXEC)) })
         wake = Descriptor(
-            adopting: try systemCall("eventfd") { eventfd(0, CInt(EFD_NONBLOCK) | CInt(EFD_CLOEXEC)) })
+            adopting: try systemCall("eventfd") { eventfd(0, CInt(EFD_NONBLOCK) | CInt(EFD_CLOEXEC)) }
+        )
         var interest = csystem_epoll_event(EPOLLIN.rawValue, Self.wakeToken)
         let (epollRaw, wakeRaw) = (epoll.raw, wake.raw)
         try systemCall("epoll_ctl") { epoll_ctl(epollRaw, EPOLL_CTL_ADD, wakeRaw, &interest) }
@@ -105,7 +109,9 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
 
     // MARK: Time
 
-    /// Suspends until `deadline`; returns early when the task is cancelled. On the loop only.
+    /// Suspends until `deadline`; returns early when the task is cancelled.
+    ///
+    /// On the loop only.
     package func sleep(until deadline: Deadline, isolation: isolated (any Actor)? = #isolation) async {
         assert(isCurrent)
         sleepersStarted += 1
@@ -133,7 +139,9 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
 
     // MARK: Descriptors
 
-    /// Registers `raw`, which stays open until ``unregister(_:)``. On the loop only.
+    /// Registers `raw`, which stays open until ``unregister(_:)``.
+    ///
+    /// On the loop only.
     func register(_ raw: CInt, events: UInt32) throws(SystemError) -> Watch {
         assert(isCurrent)
         generation &+= 1
@@ -177,7 +185,9 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
 
     // MARK: The thread
 
-    /// Ends the loop and joins its thread; from another thread only. Tasks that still wait on it never resume.
+    /// Ends the loop and joins its thread; from another thread only.
+    ///
+    /// Tasks that still wait on it never resume.
     package func stop() {
         precondition(!isCurrent, "a loop cannot wait for its own end")
         if isStopping.exchange(true, ordering: .acquiringAndReleasing) { return }
@@ -188,12 +198,15 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     private func startThread(name: String) throws(SystemError) {
         let context = Unmanaged.passRetained(self)
         let code = pthread_create(
-            &thread, nil,
+            &thread,
+            nil,
             { context in
                 guard let context else { return nil }
                 Unmanaged<EventLoop>.fromOpaque(context).takeRetainedValue().run()
                 return nil
-            }, context.toOpaque())
+            },
+            context.toOpaque()
+        )
         if code != 0 {
             context.release()
             throw SystemError(call: "pthread_create", code: code)

@@ -7,11 +7,13 @@ package struct FileLock: ~Copyable, Sendable {
 
     /// Locks the file at `path`, making it if need be.
     ///
-    /// - Throws: ``SystemError``: `flock` with `EWOULDBLOCK` when another process holds it, `open` when it cannot be
+    /// - Throws: ``SystemError``: `flock` with `EWOULDBLOCK` when another process holds it, `open` when it
+    /// cannot be
     ///   made.
     package init(path: String) throws(SystemError) {
         let opened = Descriptor(
-            adopting: try systemCall("open") { open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644) })
+            adopting: try systemCall("open") { open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644) }
+        )
         let raw = opened.raw
         try systemCall("flock") { flock(raw, LOCK_EX | LOCK_NB) }
         descriptor = opened

@@ -16,19 +16,25 @@ package final class Listener: @unchecked Sendable {
     /// Where it listens, with the port that the kernel has chosen if 0 was asked for.
     package let address: SocketAddress
 
-    /// Binds and listens. On the loop.
+    /// Binds and listens.
     ///
-    /// - Parameters:
-    ///   - reusePort: Lets one listener a loop share the port; the kernel spreads connections among them (socket(7)).
-    ///   - backlog: Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+    /// On the loop. With `reusePort` one listener a loop shares the port, and the kernel spreads connections
+    /// among them (socket(7)). `backlog` connections may wait to be accepted; the kernel caps it at
+    /// `net.core.somaxconn`.
+    ///
     /// - Throws: ``SystemError``, `EADDRINUSE` and `EACCES` among them.
     package init(
-        host: String, port: UInt16, reusePort: Bool, backlog: CInt, on loop: EventLoop
+        host: String,
+        port: UInt16,
+        reusePort: Bool,
+        backlog: CInt,
+        on loop: EventLoop
     ) throws(SystemError) {
         let target = try resolve(host: host, port: port)
         let type = CInt(SOCK_STREAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
         let opened = Descriptor(
-            adopting: try systemCall("socket") { socket(CInt(target.storage.ss_family), type, 0) })
+            adopting: try systemCall("socket") { socket(CInt(target.storage.ss_family), type, 0) }
+        )
         let raw = opened.raw
         try Self.set(SO_REUSEADDR, level: SOL_SOCKET, of: raw)
         if reusePort { try Self.set(SO_REUSEPORT, level: SOL_SOCKET, of: raw) }
@@ -57,7 +63,8 @@ package final class Listener: @unchecked Sendable {
 
     /// Waits for a connection and accepts it.
     ///
-    /// - Throws: ``StreamError/closed`` after ``close()``; ``StreamError/system(_:)`` when descriptors have run out
+    /// - Throws: ``StreamError/closed`` after ``close()``; ``StreamError/system(_:)`` when descriptors have
+    /// run out
     ///   (``SystemError/isOutOfDescriptors``): pause, then call again.
     package func accept() async throws(StreamError) -> Accepted {
         while true {
@@ -88,8 +95,10 @@ package final class Listener: @unchecked Sendable {
             let code = errno
             switch code {
             case EAGAIN: watch.isReadable = false
-            // accept(2): a connection that died in the queue, and network errors that belong to it, not to us.
-            case EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP,
+            // accept(2): a connection that died in the queue, and network errors that belong to it, not to
+            // us.
+            case EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH,
+                EOPNOTSUPP,
                 ENETUNREACH:
                 continue
             default: throw .system(SystemError(call: "accept4", code: code))
@@ -98,9 +107,13 @@ package final class Listener: @unchecked Sendable {
         return nil
     }
 
-    private func adopt(_ descriptor: consuming Descriptor, from peer: SocketAddress) throws(StreamError) -> Accepted {
+    private func adopt(
+        _ descriptor: consuming Descriptor,
+        from peer: SocketAddress
+    ) throws(StreamError) -> Accepted {
         do throws(SystemError) {
-            // Answers are written whole; waiting for more (Nagle) would only delay them. Fails for Unix sockets.
+            // Answers are written whole; waiting for more (Nagle) would only delay them. Fails for Unix
+            // sockets.
             try? Self.set(TCP_NODELAY, level: CInt(IPPROTO_TCP), of: descriptor.raw)
             return Accepted(stream: try ByteStream(descriptor, on: loop), peer: peer)
         } catch {
@@ -108,7 +121,9 @@ package final class Listener: @unchecked Sendable {
         }
     }
 
-    /// Stops listening; connections not yet accepted are reset. Again is nothing.
+    /// Stops listening; connections not yet accepted are reset.
+    ///
+    /// Again is nothing.
     package func close() {
         assert(loop.isCurrent)
         guard descriptor != nil else { return }
@@ -118,9 +133,14 @@ package final class Listener: @unchecked Sendable {
 }
 
 extension ByteStream {
-    /// Opens a TCP connection. On `loop`; the name is resolved synchronously, so pass an address where it matters.
+    /// Opens a TCP connection.
+    ///
+    /// On `loop`; the name is resolved synchronously, so pass an address where it matters.
     package static func connect(
-        host: String, port: UInt16, on loop: EventLoop, deadline: Deadline
+        host: String,
+        port: UInt16,
+        on loop: EventLoop,
+        deadline: Deadline
     ) async throws(StreamError) -> ByteStream {
         let stream: ByteStream
         do throws(SystemError) { stream = try startConnecting(host: host, port: port, on: loop) } catch {
@@ -136,12 +156,15 @@ extension ByteStream {
     }
 
     private static func startConnecting(
-        host: String, port: UInt16, on loop: EventLoop
+        host: String,
+        port: UInt16,
+        on loop: EventLoop
     ) throws(SystemError) -> ByteStream {
         let target = try resolve(host: host, port: port)
         let type = CInt(SOCK_STREAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
         let opened = Descriptor(
-            adopting: try systemCall("socket") { socket(CInt(target.storage.ss_family), type, 0) })
+            adopting: try systemCall("socket") { socket(CInt(target.storage.ss_family), type, 0) }
+        )
         let raw = opened.raw
         // A request's second part would wait for the first to be acknowledged, which takes up to 40 ms.
         try? Listener.set(TCP_NODELAY, level: CInt(IPPROTO_TCP), of: raw)

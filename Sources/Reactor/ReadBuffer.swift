@@ -1,6 +1,7 @@
 /// Bytes that have been read and not yet used up, in one growable array.
 ///
-/// The unread bytes are `bytes[readable]`; look at them with `bytes.span.extracting(readable)`, without a copy.
+/// The unread bytes are `bytes[readable]`; look at them with `bytes.span.extracting(readable)`, without a
+/// copy.
 package struct ReadBuffer: Sendable {
     package private(set) var bytes: [UInt8]
     package private(set) var readable: Range<Int> = 0..<0

@@ -2,10 +2,13 @@ import CSystem
 import Glibc
 import Synchronization
 
-/// Signals as something to wait for. One value a process.
+/// Signals as something to wait for.
 ///
-/// A handler writes each signal's number into a pipe. Blocking them for signalfd(2) would be neater, but the runtime's
-/// main thread waits in sigsuspend(2) with nothing blocked, and takes what every other thread leaves pending.
+/// One value a process.
+///
+/// A handler writes each signal's number into a pipe. Blocking them for signalfd(2) would be neater, but the
+/// runtime's main thread waits in sigsuspend(2) with nothing blocked, and takes what every other thread
+/// leaves pending.
 package final class Signals: @unchecked Sendable {
     // Soundness of @unchecked: touched on the loop's thread alone.
     private let stream: ByteStream
@@ -15,7 +18,9 @@ package final class Signals: @unchecked Sendable {
     /// The pipe's write end, for the handler, which can capture nothing; -1 while nobody receives.
     private static let handlerDescriptor = Atomic<CInt>(-1)
 
-    /// Receives `signals` instead of what they did before. On the loop.
+    /// Receives `signals` instead of what they did before.
+    ///
+    /// On the loop.
     ///
     /// - Throws: ``SystemError`` when there is no descriptor left.
     package init(_ signals: [CInt], on loop: EventLoop) throws(SystemError) {
@@ -24,7 +29,10 @@ package final class Signals: @unchecked Sendable {
         stream = try ByteStream(pipe.read, on: loop)
         writeEnd = pipe.write
         let (claimed, _) = Self.handlerDescriptor.compareExchange(
-            expected: -1, desired: writeEnd.raw, ordering: .sequentiallyConsistent)
+            expected: -1,
+            desired: writeEnd.raw,
+            ordering: .sequentiallyConsistent
+        )
         precondition(claimed, "one value a process receives signals")
         for signal in signals { install(signal) }
     }

@@ -14,7 +14,8 @@ package enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Whether only this machine can have sent it: 127.0.0.0/8, ::1, the IPv4-mapped form of the first, or local.
+    /// Whether only this machine can have sent it: 127.0.0.0/8, ::1, the IPv4-mapped form of the first, or
+    /// local.
     package var isLoopback: Bool {
         switch self {
         case .v4(let address, _): address >> 24 == 127
@@ -38,7 +39,8 @@ package enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
             }
             var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
             _ = inet_ntop(AF_INET6, &bytes, &text, socklen_t(text.count))
-            return "[" + String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self) + "]"
+            return "["
+                + String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self) + "]"
         case .local:
             return "local"
         }
@@ -53,13 +55,19 @@ package enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
             case AF_INET:
                 let address = raw.loadUnaligned(as: sockaddr_in.self)
                 return .v4(
-                    address: UInt32(bigEndian: address.sin_addr.s_addr), port: UInt16(bigEndian: address.sin_port))
+                    address: UInt32(bigEndian: address.sin_addr.s_addr),
+                    port: UInt16(bigEndian: address.sin_port)
+                )
             case AF_INET6:
                 let port = raw.loadUnaligned(as: sockaddr_in6.self).sin6_port
                 // The address starts at byte 8 of sockaddr_in6 (ipv6(7)).
                 let high = raw.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
                 let low = raw.loadUnaligned(fromByteOffset: 16, as: UInt64.self)
-                return .v6(high: UInt64(bigEndian: high), low: UInt64(bigEndian: low), port: UInt16(bigEndian: port))
+                return .v6(
+                    high: UInt64(bigEndian: high),
+                    low: UInt64(bigEndian: low),
+                    port: UInt16(bigEndian: port)
+                )
             case AF_UNIX: return .local
             default: return .v4(address: 0, port: 0)
             }
@@ -70,7 +78,8 @@ package enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
 /// Turns a host name and port into something to bind or connect to, the first that the resolver offers.
 ///
 /// - Throws: ``SystemError`` with `EADDRNOTAVAIL` when the name cannot be resolved.
-func resolve(host: String, port: UInt16) throws(SystemError) -> (storage: sockaddr_storage, length: socklen_t) {
+func resolve(host: String, port: UInt16) throws(SystemError) -> (storage: sockaddr_storage, length: socklen_t)
+{
     var hints = addrinfo()
     hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
     hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV
@@ -82,14 +91,17 @@ func resolve(host: String, port: UInt16) throws(SystemError) -> (storage: sockad
     defer { freeaddrinfo(found) }
     var storage = sockaddr_storage()
     withUnsafeMutableBytes(of: &storage) { raw in
-        raw.copyMemory(from: UnsafeRawBufferPointer(start: first.pointee.ai_addr, count: Int(first.pointee.ai_addrlen)))
+        raw.copyMemory(
+            from: UnsafeRawBufferPointer(start: first.pointee.ai_addr, count: Int(first.pointee.ai_addrlen))
+        )
     }
     return (storage, first.pointee.ai_addrlen)
 }
 
 /// Lends a socket address in the form that the kernel's calls take.
 func withSocketAddress<R>(
-    _ storage: inout sockaddr_storage, _ body: (UnsafeMutablePointer<sockaddr>) -> R
+    _ storage: inout sockaddr_storage,
+    _ body: (UnsafeMutablePointer<sockaddr>) -> R
 ) -> R {
     withUnsafeMutablePointer(to: &storage) { pointer in
         pointer.withMemoryRebound(to: sockaddr.self, capacity: 1, body)

@@ -2,8 +2,9 @@ import HeapModule
 
 /// Deadlines and what they are for, earliest first.
 ///
-/// Entries are never removed before their time: whoever is woken for nothing sees so from its own state. That keeps
-/// adding and expiring at O(log n) and a wait on a socket, which moves its deadline with each request, at no cost.
+/// Entries are never removed before their time: whoever is woken for nothing sees so from its own state. That
+/// keeps adding and expiring at O(log n) and a wait on a socket, which moves its deadline with each request,
+/// at no cost.
 struct TimerQueue<Token: Equatable & Sendable>: Sendable {
     private struct Entry: Comparable, Sendable {
         let deadline: Deadline

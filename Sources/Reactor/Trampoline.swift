@@ -3,8 +3,8 @@ import Glibc
 
 /// What a child does between its birth and the program that it is to become: `millrace exec-worker`.
 ///
-/// Leads a process group or session, drops privileges, ties its life to the parent's, closes every descriptor that
-/// it was not given, and executes. Fails with exit code 127 and one line on standard error.
+/// Leads a process group or session, drops privileges, ties its life to the parent's, closes every descriptor
+/// that it was not given, and executes. Fails with exit code 127 and one line on standard error.
 package enum Trampoline {
     /// The options between `exec-worker` and `--`.
     package struct Options: Equatable, Sendable {
@@ -65,7 +65,8 @@ package enum Trampoline {
     private static func prepare(_ options: Options) {
         if options.newSession { _ = setsid() } else { _ = setpgid(0, 0) }
         if let user = options.user {
-            guard initgroups(user.name, user.groupID) == 0, setgid(user.groupID) == 0, setuid(user.userID) == 0
+            guard initgroups(user.name, user.groupID) == 0, setgid(user.groupID) == 0,
+                setuid(user.userID) == 0
             else { fail("exec-worker: cannot become \(user.name): \(String(cString: strerror(errno)))") }
         }
         if let parent = options.parent {

@@ -12,12 +12,13 @@ enum WaitOutcome: Sendable {
 /// Confined to its loop's thread, like everything it is reached through.
 final class Watch {
     let raw: CInt
-    /// Tells this registration from an earlier one of the same number, whose events may still be on their way.
+    /// Tells this registration from an earlier one of the same number, whose events may still be on their
+    /// way.
     let generation: UInt32
     var isReadable = true
     var isWritable = true
-    /// Whether the kernel has announced the end of what can be read, which it does once: a read that takes all there
-    /// is must not wait for another announcement.
+    /// Whether the kernel has announced the end of what can be read, which it does once: a read that takes
+    /// all there is must not wait for another announcement.
     var hasReadEnd = false
     /// The same of writing: the next write will fail.
     var hasFailed = false

@@ -7,8 +7,8 @@ import Reactor
 import Server
 import Workers
 
-/// The running service: every part of the program, made in the order in which they need each other, and ended in the
-/// opposite one.
+/// The running service: every part of the program, made in the order in which they need each other, and ended
+/// in the opposite one.
 ///
 ///     database → node (lease, queue, workers) → writers → routes → listeners → a signal → back again
 struct Service {
@@ -63,7 +63,12 @@ struct Service {
         let reading: ServiceReading
         do throws(ServiceFailure) {
             node = try await ServiceNode.start(
-                configuration, database: database, loop: loop, logger: logger, onFenced: { events.send(.fenced) })
+                configuration,
+                database: database,
+                loop: loop,
+                logger: logger,
+                onFenced: { events.send(.fenced) }
+            )
             reading = ServiceReading.start(metrics, configuration, database, node, loop: loop, logger: logger)
             servers = try await listen(node, reading)
         } catch {
@@ -86,11 +91,16 @@ struct Service {
             return try FileLock(path: path)
         } catch {
             throw ServiceFailure(
-                Exit.failure, error.call == "flock" ? "another service holds the lock \(path)" : "\(path): \(error)")
+                Exit.failure,
+                error.call == "flock" ? "another service holds the lock \(path)" : "\(path): \(error)"
+            )
         }
     }
 
-    private func listen(_ node: ServiceNode, _ reading: ServiceReading) async throws(ServiceFailure) -> [HTTPServer] {
+    private func listen(
+        _ node: ServiceNode,
+        _ reading: ServiceReading
+    ) async throws(ServiceFailure) -> [HTTPServer] {
         var router = Router()
         node.ingest.add(to: &router)
         reading.routes.add(to: &router)
@@ -114,9 +124,13 @@ struct Service {
 
     // MARK: The end
 
-    /// Waits for a reason to end, and ends in order: no new requests, answers to all that run, what was stored handed
-    /// over to the queue, the queue's work applied or given back.
-    private func waitForEnd(_ events: ServiceEvents, _ servers: [HTTPServer], _ node: ServiceNode) async -> Int32 {
+    /// Waits for a reason to end, and ends in order: no new requests, answers to all that run, what was
+    /// stored handed over to the queue, the queue's work applied or given back.
+    private func waitForEnd(
+        _ events: ServiceEvents,
+        _ servers: [HTTPServer],
+        _ node: ServiceNode
+    ) async -> Int32 {
         let reason = await events.next()
         let deadline = Deadline.after(configuration.drainTimeout)
         switch reason {

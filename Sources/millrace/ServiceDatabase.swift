@@ -2,7 +2,8 @@ import Logging
 import Postgres
 import Reactor
 
-/// The database that the service works with, ready to take events: embedded or external, migrated, with partitions.
+/// The database that the service works with, ready to take events: embedded or external, migrated, with
+/// partitions.
 struct ServiceDatabase: Sendable {
     let configuration: PostgresConfiguration
     /// The private cluster; `nil` for an external database.
@@ -17,20 +18,31 @@ struct ServiceDatabase: Sendable {
     var kind: String { cluster == nil ? "external" : "embedded" }
 
     static func open(
-        _ configuration: ServiceConfiguration, loop: EventLoop, logger: Logger
+        _ configuration: ServiceConfiguration,
+        loop: EventLoop,
+        logger: Logger
     ) async throws(ServiceFailure) -> ServiceDatabase {
         let deadline = Deadline.after(startTimeout)
         var cluster: EmbeddedCluster?
         var conninfo = configuration.database ?? ""
         if configuration.database == nil {
-            let embedded = try await startCluster(configuration, loop: loop, logger: logger, deadline: deadline)
+            let embedded = try await startCluster(
+                configuration,
+                loop: loop,
+                logger: logger,
+                deadline: deadline
+            )
             cluster = embedded.cluster
             conninfo = embedded.conninfo
         }
         let settings = PostgresConfiguration(conninfo: conninfo)
         let database = ServiceDatabase(
-            configuration: settings, cluster: cluster,
-            admin: PostgresConnection(settings, name: "admin", loop: loop, logger: logger), loop: loop, logger: logger)
+            configuration: settings,
+            cluster: cluster,
+            admin: PostgresConnection(settings, name: "admin", loop: loop, logger: logger),
+            loop: loop,
+            logger: logger
+        )
         do throws(ServiceFailure) {
             try await database.prepare(migrates: configuration.migrates, deadline: deadline)
         } catch {
@@ -41,7 +53,10 @@ struct ServiceDatabase: Sendable {
     }
 
     private static func startCluster(
-        _ configuration: ServiceConfiguration, loop: EventLoop, logger: Logger, deadline: Deadline
+        _ configuration: ServiceConfiguration,
+        loop: EventLoop,
+        logger: Logger,
+        deadline: Deadline
     ) async throws(ServiceFailure) -> (cluster: EmbeddedCluster, conninfo: String) {
         let program: String
         var path: String?
@@ -58,7 +73,9 @@ struct ServiceDatabase: Sendable {
             return (cluster, try await cluster.start(deadline: deadline))
         } catch {
             let hint: String
-            if case .notInstalled = error { hint = ". Install PostgreSQL's server, or name one with --database" } else {
+            if case .notInstalled = error {
+                hint = ". Install PostgreSQL's server, or name one with --database"
+            } else {
                 hint = ""
             }
             throw ServiceFailure(Exit.failure, "\(error)\(hint)")

@@ -8,7 +8,10 @@ struct ServiceEvents: Sendable {
     private let signals: SignalWatch
 
     init(loop: EventLoop) async throws(ServiceFailure) {
-        (stream, continuation) = AsyncStream.makeStream(of: Service.End.self, bufferingPolicy: .bufferingNewest(8))
+        (stream, continuation) = AsyncStream.makeStream(
+            of: Service.End.self,
+            bufferingPolicy: .bufferingNewest(8)
+        )
         signals = SignalWatch(loop: loop)
         do throws(SystemError) { try await signals.start(continuation) } catch {
             throw ServiceFailure(Exit.failure, "cannot receive signals: \(error)")

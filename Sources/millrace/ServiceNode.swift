@@ -6,7 +6,8 @@ import Postgres
 import Reactor
 import Workers
 
-/// What makes this process a member of the installation: its lease, its workers, its writers, and who keeps house.
+/// What makes this process a member of the installation: its lease, its workers, its writers, and who keeps
+/// house.
 struct ServiceNode: Sendable {
     let ingest: IngestRoute
     private let ingestor: Ingestor
@@ -14,42 +15,68 @@ struct ServiceNode: Sendable {
     private let pool: WorkerPool
     private let upkeep: Task<Void, Never>
 
-    /// How often days to come are given partitions: often enough for a clock that jumps, rarely enough to cost nothing.
+    /// How often days to come are given partitions: often enough for a clock that jumps, rarely enough to
+    /// cost nothing.
     private static let upkeepInterval = Duration.seconds(600)
 
     static func start(
-        _ configuration: ServiceConfiguration, database: ServiceDatabase, loop: EventLoop, logger: Logger,
+        _ configuration: ServiceConfiguration,
+        database: ServiceDatabase,
+        loop: EventLoop,
+        logger: Logger,
         onFenced: @escaping @Sendable () -> Void
     ) async throws(ServiceFailure) -> ServiceNode {
         let pool = try await startPool(configuration, loop: loop, logger: logger)
         let jobs: JobsService
         do throws(PostgresError) {
             jobs = try await JobsService.register(
-                database.configuration, name: configuration.name, writers: configuration.writers, runner: pool,
-                loop: loop, logger: logger, deadline: .after(.seconds(30)), onFenced: { onFenced() })
+                database.configuration,
+                name: configuration.name,
+                writers: configuration.writers,
+                runner: pool,
+                loop: loop,
+                logger: logger,
+                deadline: .after(.seconds(30)),
+                onFenced: { onFenced() }
+            )
         } catch {
             await pool.drain(deadline: .now())
             throw ServiceFailure(Exit.failure, "cannot register this node: \(error)")
         }
-        var settings = IngestConfiguration(streams: jobs.registration.streams, database: database.configuration)
+        var settings = IngestConfiguration(
+            streams: jobs.registration.streams,
+            database: database.configuration
+        )
         settings.bodyBytesMax = configuration.bodyBytesMax
         let hooks = WriterHooks(
-            stored: { jobs.store(stream: $0, lo: $1, hi: $2, lines: $3) }, cut: { jobs.wake() }, fenced: onFenced)
+            stored: { jobs.store(stream: $0, lo: $1, hi: $2, lines: $3) },
+            cut: { jobs.wake() },
+            fenced: onFenced
+        )
         let ingestor = Ingestor(settings, hooks: hooks, loop: loop, logger: logger)
         await ingestor.start()
         await jobs.start()
         // Ended by `stop`.
         let upkeep = Task(executorPreference: loop) { await keep(database, loop: loop, logger: logger) }
         return ServiceNode(
-            ingest: IngestRoute(ingestor, settings), ingestor: ingestor, jobs: jobs, pool: pool, upkeep: upkeep)
+            ingest: IngestRoute(ingestor, settings),
+            ingestor: ingestor,
+            jobs: jobs,
+            pool: pool,
+            upkeep: upkeep
+        )
     }
 
     private static func startPool(
-        _ configuration: ServiceConfiguration, loop: EventLoop, logger: Logger
+        _ configuration: ServiceConfiguration,
+        loop: EventLoop,
+        logger: Logger
     ) async throws(ServiceFailure) -> WorkerPool {
         do throws(SystemError) {
             var settings = WorkerPoolConfiguration.builtIn(
-                size: configuration.workers, millrace: try Machine.programPath())
+                size: configuration.workers,
+                millrace: try Machine.programPath()
+            )
             let variables = try Machine.environment()
             for name in ["PATH", "LANG", "LC_ALL", "TMPDIR", "MILLRACE_WORKER_FAULTS"] {
                 settings.environment[name] = variables[name]
@@ -69,13 +96,16 @@ struct ServiceNode: Sendable {
         while !Task.isCancelled {
             await loop.sleep(for: upkeepInterval)
             if Task.isCancelled { return }
-            do throws(PostgresError) { try await database.makePartitions(deadline: .after(.seconds(60))) } catch {
+            do throws(PostgresError) {
+                try await database.makePartitions(deadline: .after(.seconds(60)))
+            } catch {
                 logger.error("cannot make partitions", metadata: ["reason": "\(error)"])
             }
         }
     }
 
-    /// Stops the writers, then the queue, in this order: what was written is cut into jobs before the node leaves.
+    /// Stops the writers, then the queue, in this order: what was written is cut into jobs before the node
+    /// leaves.
     func stop(deadline: Deadline) async {
         upkeep.cancel()
         await ingestor.stop()
@@ -95,15 +125,24 @@ struct ServiceNode: Sendable {
             readiness: { await ServiceReading.readiness(of: reader) },
             shed: { ingestor.requestsShed },
             process: { ServiceReading.processFacts() },
-            eventKey: { EventKey.text(source: $0, id: $1) })
+            eventKey: { EventKey.text(source: $0, id: $1) }
+        )
     }
 }
 
 extension WorkerFacts {
     fileprivate init(_ status: WorkerStatus) {
         self.init(
-            slot: status.slot, pid: status.pid, state: status.state.rawValue, jobID: status.jobID,
-            jobKind: status.jobKind, jobAge: status.jobAge, jobsDone: status.jobsDone, restarts: status.restarts,
-            age: status.age, residentBytes: status.residentBytes.map { Int64($0) })
+            slot: status.slot,
+            pid: status.pid,
+            state: status.state.rawValue,
+            jobID: status.jobID,
+            jobKind: status.jobKind,
+            jobAge: status.jobAge,
+            jobsDone: status.jobsDone,
+            restarts: status.restarts,
+            age: status.age,
+            residentBytes: status.residentBytes.map { Int64($0) }
+        )
     }
 }

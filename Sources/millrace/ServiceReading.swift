@@ -14,8 +14,12 @@ struct ServiceReading: Sendable {
     private static let statementTimeout = Duration.seconds(10)
 
     static func start(
-        _ metrics: PrometheusMetrics, _ configuration: ServiceConfiguration, _ database: ServiceDatabase,
-        _ node: ServiceNode, loop: EventLoop, logger: Logger
+        _ metrics: PrometheusMetrics,
+        _ configuration: ServiceConfiguration,
+        _ database: ServiceDatabase,
+        _ node: ServiceNode,
+        loop: EventLoop,
+        logger: Logger
     ) -> ServiceReading {
         var settings = database.configuration
         settings.isReadOnly = true
@@ -23,9 +27,18 @@ struct ServiceReading: Sendable {
         let reader = PostgresPool(settings, size: connections, name: "read", loop: loop, logger: logger)
         let facts = NodeFacts(name: configuration.name, version: Program.version, databaseKind: database.kind)
         let sampler = TotalsSampler(
-            reader: reader, metrics: metrics, latencyTimer: facts.ingestTimer, loop: loop, logger: logger)
+            reader: reader,
+            metrics: metrics,
+            latencyTimer: facts.ingestTimer,
+            loop: loop,
+            logger: logger
+        )
         let routes = InsightRoutes(
-            reader: reader, sampler: sampler, metrics: metrics, sources: node.sources(facts, reader: reader))
+            reader: reader,
+            sampler: sampler,
+            metrics: metrics,
+            sources: node.sources(facts, reader: reader)
+        )
         // Ended by `stop`.
         let sampling = Task(executorPreference: loop) { await sampler.run() }
         return ServiceReading(routes: routes, reader: reader, sampling: sampling)
@@ -51,7 +64,10 @@ struct ServiceReading: Sendable {
             var reader = try FileReader(path: "/proc/self/stat")
             let text = String(decoding: try reader.readAll(bytesMax: 1 << 16), as: UTF8.self)
             return ProcessFacts(
-                stat: text, ticksPerSecond: sysconf(CInt(_SC_CLK_TCK)), pageBytes: sysconf(CInt(_SC_PAGESIZE)))
+                stat: text,
+                ticksPerSecond: sysconf(CInt(_SC_CLK_TCK)),
+                pageBytes: sysconf(CInt(_SC_PAGESIZE))
+            )
                 ?? ProcessFacts()
         } catch {
             return ProcessFacts()

@@ -1,6 +1,7 @@
-// The whole program from outside: the real `millrace` binary over a real PostgreSQL, spoken to by HTTP, signals and
-// SQL, and by nothing else. What holds of one part alone is tested beside that part; here live the promises that need
-// all of them: every acknowledged event is in the table once and in the rollups once, whatever is killed meanwhile.
+// The whole program from outside: the real `millrace` binary over a real PostgreSQL, spoken to by HTTP,
+// signals and SQL, and by nothing else. What holds of one part alone is tested beside that part; here live
+// the promises that need all of them: every acknowledged event is in the table once and in the rollups once,
+// whatever is killed meanwhile.
 
 import Reactor
 import TestSupport

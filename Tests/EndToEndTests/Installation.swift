@@ -14,7 +14,8 @@ struct Installation: Sendable {
     private let programs = ProgramList()
     private let sql: PostgresConnection?
 
-    /// Lends an installation on the shared cluster to `body`, on its loop; all that it has started is stopped after.
+    /// Lends an installation on the shared cluster to `body`, on its loop; all that it has started is stopped
+    /// after.
     static func with(_ body: @escaping @Sendable (Installation) async throws -> Void) async throws {
         try await TestCluster.withDatabase { database in
             let sql = try await database.connect()
@@ -121,7 +122,8 @@ struct Installation: Sendable {
         return ids
     }
 
-    /// Waits until no backend works for a service any more: only then is it decided what a killed one has stored.
+    /// Waits until no backend works for a service any more: only then is it decided what a killed one has
+    /// stored.
     func waitForBackends() async throws {
         try await until("the backends of the service are gone", on: loop) {
             try await number("SELECT count(*) FROM pg_stat_activity WHERE \(Self.isBackend)") == 0
@@ -146,7 +148,8 @@ struct Installation: Sendable {
         }
     }
 
-    /// Nothing that a test has started may outlive it, a database that is meant to outlive its service least of all.
+    /// Nothing that a test has started may outlive it, a database that is meant to outlive its service least
+    /// of all.
     private func stopPostmaster() async throws {
         guard let pid = postmaster else { return }
         kill(pid, SIGQUIT)

@@ -52,8 +52,8 @@ extension `End to end` {
                 #expect(rows == round * 20_000, comment)
             }
             #expect(tails > 0, "seed \(seed): no kill has left events that no job covered")
-            // The tails of the dead are cut by whoever buries them: when they have missed beats for 15 s, and the one
-            // that lives has not.
+            // The tails of the dead are cut by whoever buries them: when they have missed beats for 15 s, and
+            // the one that lives has not.
             try await service.waitForAnalytics()
             try await StoredFacts.read(installation).expect(expected, "seed \(seed)")
             #expect(try await service.stats().countsByType == expected, "seed \(seed)")

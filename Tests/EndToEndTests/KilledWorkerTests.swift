@@ -60,7 +60,8 @@ extension `End to end` {
         }
     }
 
-    /// Kills workers at work, each with another job: twice in the same one would make that a dead job, and rightly so.
+    /// Kills workers at work, each with another job: twice in the same one would make that a dead job, and
+    /// rightly so.
     ///
     /// - Returns: How many there were before the jobs ran out.
     private func killBusyWorkers(_ countMax: Int, of service: RunningService) async throws -> Int {

@@ -50,7 +50,8 @@ import Testing
         #expect(!state.hasRoom(for: 2))
     }
 
-    /// Random walks: no item is lost, doubled or reordered, and each flush is as large as the limits let it be.
+    /// Random walks: no item is lost, doubled or reordered, and each flush is as large as the limits let it
+    /// be.
     @Test func `keeps every item once and in order, within the limits`() {
         for seed in 0..<300 as Range<UInt64> {
             var random = SplitMix(seed: seed)

@@ -5,8 +5,8 @@ import Testing
 
 @testable import Ingest
 
-/// The requests of `../shared/corpora/cloudevents`: made by others, no part of this repository, and skipped where the
-/// folder is missing.
+/// The requests of `../shared/corpora/cloudevents`: made by others, no part of this repository, and skipped
+/// where the folder is missing.
 @Suite(.timeLimit(.minutes(3))) struct `CloudEvents corpus` {
     static let file = URL(filePath: #filePath).resolvingSymlinksInPath()
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()

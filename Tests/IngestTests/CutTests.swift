@@ -119,8 +119,8 @@ import Testing
         }
     }
 
-    /// The client was told to send again, but its events may be there all the same: their job must not wait for the
-    /// next flush.
+    /// The client was told to send again, but its events may be there all the same: their job must not wait
+    /// for the next flush.
     @Test func `cover what was committed by a flush of which nobody knew the end`() async throws {
         try await Installation.with { installation in
             var limits = Self.limits(events: 1_000, interval: .milliseconds(250))

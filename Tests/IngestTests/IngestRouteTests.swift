@@ -226,7 +226,8 @@ import Testing
                     waiting.append(client)
                     if number == 1 { _ = try await service.installation.waitingWriter() }
                 }
-                // Answered at once, although its body never comes; until then the second one may be on its way.
+                // Answered at once, although its body never comes; until then the second one may be on its
+                // way.
                 while true {
                     let client = try await Client.connect(to: service.address, on: loop)
                     defer { client.close() }

@@ -92,7 +92,8 @@ import Testing
     @Test func `lets event_keys and its older generation decide about undated events`() async throws {
         try await Installation.with { installation in
             try await installation.withNode { try await $0.expect(.stored, of: Decoded.undated(0..<6)) }
-            // What the rotation does: the older generation has some of the keys, and some are past the window.
+            // What the rotation does: the older generation has some of the keys, and some are past the
+            // window.
             try await installation.sql(
                 "WITH moved AS (DELETE FROM event_keys RETURNING *) INSERT INTO event_keys_previous SELECT * FROM moved"
             )

@@ -98,7 +98,8 @@ import Testing
         defer { storing.cancel() }
         let pid = try await installation.waitingWriter(on: "SyncRep")
         storing.cancel()
-        // It ends the wait and the session, and then waits again: its temporary tables are dropped in a transaction.
+        // It ends the wait and the session, and then waits again: its temporary tables are dropped in a
+        // transaction.
         try await installation.sql("SELECT pg_terminate_backend(\(pid))")
         let isEnding = "pid = \(pid) AND state = 'idle' AND wait_event = 'SyncRep'"
         try await installation.wait(until: "EXISTS (SELECT FROM pg_stat_activity WHERE \(isEnding))")

@@ -98,7 +98,8 @@ import Testing
             try await Self.forbidPoison(installation)
             try await installation.withNode { node in
                 _ = try await node.store(Decoded.dated(0..<3))
-                // Only the refused row is left to write; the duplicates and the reject are counted all the same.
+                // Only the refused row is left to write; the duplicates and the reject are counted all the
+                // same.
                 let texts = Decoded.dated(0..<3) + [Self.poison, "{}"]
                 #expect(
                     try await node.store(texts)

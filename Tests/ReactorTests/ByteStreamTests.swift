@@ -11,7 +11,11 @@ import Testing
             let listener = try Listener(host: "127.0.0.1", port: 0, reusePort: false, backlog: 16, on: loop)
             defer { listener.close() }
             let client = try await ByteStream.connect(
-                host: "127.0.0.1", port: listener.address.port, on: loop, deadline: .after(.seconds(10)))
+                host: "127.0.0.1",
+                port: listener.address.port,
+                on: loop,
+                deadline: .after(.seconds(10))
+            )
             let accepted = try await listener.accept()
             #expect(accepted.peer.isLoopback)
             defer {
@@ -69,7 +73,9 @@ import Testing
     @Test func `resumes a waiting reader when it is closed`() async throws {
         try await Self.withPair { _, server, loop in
             let waiting = Task(executorPreference: loop) {
-                do throws(StreamError) { try await server.untilDrained() } catch { return error as StreamError? }
+                do throws(StreamError) { try await server.untilDrained() } catch {
+                    return error as StreamError?
+                }
                 return nil
             }
             await Task.yield()

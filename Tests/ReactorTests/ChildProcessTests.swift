@@ -8,8 +8,10 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct `Child process` {
     private static func launch(_ script: String) -> ChildProcess.Launch {
         ChildProcess.Launch(
-            command: ["/bin/sh", "-c", script], environment: ["PATH": "/usr/bin:/bin"],
-            trampoline: MillraceBinary.path)
+            command: ["/bin/sh", "-c", script],
+            environment: ["PATH": "/usr/bin:/bin"],
+            trampoline: MillraceBinary.path
+        )
     }
 
     @Test(arguments: [0, 1, 77] as [CInt]) func `reports its exit code`(code: CInt) async throws {
@@ -39,7 +41,10 @@ import Testing
     }
 
     @Test func `has the descriptors it was given and no others, in its own process group`() async throws {
-        let text = try await Self.output(of: "echo here >&4; ls /proc/self/fd; ps -o pgid= -p $$; echo $$", at: [1, 4])
+        let text = try await Self.output(
+            of: "echo here >&4; ls /proc/self/fd; ps -o pgid= -p $$; echo $$",
+            at: [1, 4]
+        )
         let words = text.split(whereSeparator: \.isWhitespace).map(String.init)
         #expect(words.first == "here")
         // `ls` itself opens 3 to list the folder; 4 was given.
@@ -69,8 +74,12 @@ import Testing
 
     @Test func `gets through the trampoline what was asked of it`() throws {
         let options = Trampoline.Options(
-            parent: 42, user: UserIdentity(named: "root"), newSession: true, highestInherited: 7,
-            workingDirectory: "/tmp")
+            parent: 42,
+            user: UserIdentity(named: "root"),
+            newSession: true,
+            highestInherited: 7,
+            workingDirectory: "/tmp"
+        )
         let parsed = try #require(Trampoline.parse(options.arguments + ["--", "/bin/true", "--keep"]))
         #expect(parsed.0 == options)
         #expect(parsed.command == ["/bin/true", "--keep"])

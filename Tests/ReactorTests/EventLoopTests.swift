@@ -118,7 +118,10 @@ private enum MainActorFree {
     static func note(_ probe: isolated Probe, _ value: Int) { probe.note(value) }
 }
 
-func streams(of pipe: consuming Reactor.Pipe, on loop: EventLoop) throws -> (read: ByteStream, write: ByteStream) {
+func streams(
+    of pipe: consuming Reactor.Pipe,
+    on loop: EventLoop
+) throws -> (read: ByteStream, write: ByteStream) {
     var ends: (ByteStream, ByteStream)?
     try pipe.split { read, write in
         ends = (try ByteStream(read, on: loop), try ByteStream(write, on: loop))

@@ -4,8 +4,10 @@ import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct `Signals of the process` {
-    /// In a process of its own: the tests' own signals stay as they are. The main thread there waits as a program's
-    /// does, which once took every signal for itself and died of it.
+    /// In a process of its own: the tests' own signals stay as they are.
+    ///
+    /// The main thread there waits as a program's does, which once took every signal for itself and died of
+    /// it.
     @Test func `are received instead of ending the process`() async {
         await #expect(processExitsWith: .exitCode(7)) {
             let loop = try EventLoop(name: "signals")
@@ -14,7 +16,9 @@ import Testing
                 kill(getpid(), SIGTERM)
                 let first = await signals.next()
                 kill(getpid(), SIGUSR1)
-                return [first, await signals.next()]
+                let second = await signals.next()
+                signals.close()
+                return [first, second]
             }
             exit(numbers == [SIGTERM, SIGUSR1] ? 7 : 1)
         }

@@ -82,7 +82,7 @@ enum ImportRules {
         }
         var targets: [String: Set<String>] = [:]
         let target =
-            /(?:library\(|executableTarget\(\s*name: )"(\w+)"(?:,\s*(?:dependencies: )?\[([^\]]*)\])?/
+            /(?:library\(\s*|executableTarget\(\s*name: )"(\w+)"(?:,\s*(?:dependencies: )?\[([^\]]*)\])?/
         for match in text.matches(of: target) {
             let names = (match.2 ?? "").split { ", \n\t".contains($0) }.map { name in
                 name.hasPrefix("\"") ? name.dropFirst().dropLast() : products[name] ?? name

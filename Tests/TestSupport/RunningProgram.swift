@@ -3,7 +3,8 @@ package import Reactor
 
 /// One process of the `millrace` program: its standard output line by line, its standard error in a file.
 ///
-/// It dies with the test process, whatever becomes of the test. Whoever starts it calls ``kill()`` in the end.
+/// It dies with the test process, whatever becomes of the test. Whoever starts it calls ``kill()`` in the
+/// end.
 package actor RunningProgram {
     private let loop: EventLoop
     /// Where its standard error goes.
@@ -14,8 +15,8 @@ package actor RunningProgram {
 
     nonisolated package var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
-    /// A program that has not started; `loop` lives as long as the test process, because the child dies with its
-    /// thread.
+    /// A program that has not started; `loop` lives as long as the test process, because the child dies with
+    /// its thread.
     package init(on loop: EventLoop) {
         self.loop = loop
         logPath = TestPaths.makeTemporaryDirectory() + "/log"

@@ -36,7 +36,8 @@ package struct TestCluster: Sendable {
         var configuration = EmbeddedClusterConfiguration(data: data, trampoline: MillraceBinary.path)
         configuration.database = "test"
         configuration.isTemporary = true
-        configuration.connectionsMax = 200
+        // Every suite runs at once, and a test of the queue has a dozen connections.
+        configuration.connectionsMax = 1000
         let cluster = EmbeddedCluster(configuration, loop: loop, logger: logger)
         let conninfo = try await cluster.start(deadline: deadline)
         if let pid = await cluster.postmasterPID { TestPaths.stopAtExit(pid: pid) }
