@@ -93,23 +93,17 @@ final class Flush {
                 )
                 return
             }
-            let half = rows.count / 2
-            try await store(
-                Array(rows[..<half]),
-                of: &plan,
-                isFirst: isFirst,
-                cuts: cuts,
-                into: &stored,
-                deadline: deadline
-            )
-            try await store(
-                Array(rows[half...]),
-                of: &plan,
-                isFirst: false,
-                cuts: cuts,
-                into: &stored,
-                deadline: deadline
-            )
+            let middle = rows.count / 2
+            for (half, isFirst) in [(rows[..<middle], isFirst), (rows[middle...], false)] {
+                try await store(
+                    Array(half),
+                    of: &plan,
+                    isFirst: isFirst,
+                    cuts: cuts,
+                    into: &stored,
+                    deadline: deadline
+                )
+            }
         }
     }
 

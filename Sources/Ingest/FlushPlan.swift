@@ -66,7 +66,8 @@ struct FlushPlan: Sendable {
     /// The plan of what is written for `row`, which PostgreSQL has refused: no row, but the reject that it
     /// becomes.
     ///
-    /// With `isFirst` nothing of this plan has been counted yet, and it takes over all that counts besides rows.
+    /// With `isFirst` nothing of this plan has been counted yet, and it takes over
+    /// all that counts besides rows.
     func refusing(_ row: FlushRow, sqlState: String, isFirst: Bool) -> FlushPlan {
         let origin = submissions[row.submission]
         let event = origin.arena.records[self.event(of: row).record]

@@ -103,7 +103,8 @@ struct FlushStatement: Sendable {
     ) -> String {
         """
         end_flush(\(counts.stream), \(counts.flush), \(counts.hi), \(counts.offered), \(stored), \
-        \(counts.duplicates), \(counts.rejected), \(counts.bytes), \(first), \(last), \(counts.cuts), \(isFirst))
+        \(counts.duplicates), \(counts.rejected), \(counts.bytes), \(first), \
+        \(last), \(counts.cuts), \(isFirst))
         """
     }
 

@@ -79,7 +79,9 @@ package struct Ingestor: Sendable {
 
     /// Stores an arena's records and keeps its rejections.
     ///
-    /// Returns a verdict for each record, in order. With `waits` it waits for room in the queue rather than fail.
+    /// Returns a verdict for each record, in order.
+    ///
+    /// With `waits` it waits for room in the queue rather than fail.
     func store(
         _ arena: EventArena,
         requestID: String,

@@ -60,7 +60,8 @@ package struct PartitionKeeper: Equatable, Sendable {
             day date;
             part text;
         BEGIN
-            SELECT max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \\(''(.+?)''')::timestamptz)::date
+            SELECT max(substring(pg_get_expr(c.relpartbound, c.oid)
+              FROM 'TO \\(''(.+?)''')::timestamptz)::date
                 INTO day FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
                 WHERE i.inhparent = '\(table)'::regclass;
             IF day IS NULL THEN

@@ -88,7 +88,8 @@ package final class ChildProcess: @unchecked Sendable {
     /// On a loop that lives as long as the process: a death signal follows the spawning *thread*.
     ///
     /// `inherited` gives the child's descriptor numbers and what of ours they are copies of; ours stay ours.
-    /// Standard input is /dev/null and standard output and error are ours, where not given. A program that cannot
+    /// Standard input is /dev/null and standard output and error are ours, where not given. A program
+    /// that cannot
     /// be executed shows as exit code 127.
     ///
     /// - Throws: ``SystemError`` when no process can be made.

@@ -27,7 +27,8 @@ struct MadeEvents: Sendable {
                 Int.random(in: 0..<5, using: &random), Int.random(in: 10..<60, using: &random)
             )
             text +=
-                #","time":"2026-01-02T03:0\#(minute):\#(second).\#(Int.random(in: 100..<1_000, using: &random))Z""#
+                #","time":"2026-01-02T03:0\#(minute):\#(second)."#
+                + #"\#(Int.random(in: 100..<1_000, using: &random))Z""#
         }
         text += #","subject":"s\#(Int.random(in: 0..<50, using: &random))""#
         text += #","data":{"n":\#(Int.random(in: 0..<1_000, using: &random)),"text":"\#(Self.filling)"}}"#

@@ -21,7 +21,8 @@ import Testing
         #expect(
             text(head)
                 == "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
-                + "Content-Type: application/json\r\nX-Request-Id: r1\r\nVary: Origin\r\nContent-Length: 120\r\n\r\n"
+                + "Content-Type: application/json\r\nX-Request-Id: r1\r\nVary: Origin\r\n"
+                + "Content-Length: 120\r\n\r\n"
         )
     }
 

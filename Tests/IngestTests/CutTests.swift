@@ -17,7 +17,8 @@ import Testing
     private static func expectTiles(_ installation: Installation) async throws {
         let breaks = try await installation.number(
             """
-            SELECT count(*) FROM (SELECT lo, hi, coalesce(lag(hi) OVER (PARTITION BY stream ORDER BY lo), stream << 40)
+            SELECT count(*) FROM (SELECT lo, hi,
+              coalesce(lag(hi) OVER (PARTITION BY stream ORDER BY lo), stream << 40)
               AS before FROM jobs) a WHERE lo <> before OR hi <= lo
             """
         )

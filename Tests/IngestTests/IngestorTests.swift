@@ -24,7 +24,8 @@ import Testing
 
                 let rows = try await installation.sql(
                     """
-                    SELECT key, to_char(ts, 'YYYY-MM-DD HH24:MI:SS.US'), type, source, subject, id, attributes, data,
+                    SELECT key, to_char(ts, 'YYYY-MM-DD HH24:MI:SS.US'),
+                      type, source, subject, id, attributes, data,
                       data_bytes, bucket FROM events ORDER BY id
                     """
                 )
@@ -40,7 +41,8 @@ import Testing
                 let times = "to_timestamp(\(receivedAt) / 1e6)"
                 #expect(
                     try await installation.number(
-                        "SELECT count(*) FROM events WHERE abs(extract(epoch FROM received_at - \(times))) < 1e-5"
+                        "SELECT count(*) FROM events "
+                            + "WHERE abs(extract(epoch FROM received_at - \(times))) < 1e-5"
                     ) == 3
                 )
                 #expect(try await installation.number("SELECT count(*) FROM event_keys") == 1)
@@ -95,7 +97,8 @@ import Testing
             // What the rotation does: the older generation has some of the keys, and some are past the
             // window.
             try await installation.sql(
-                "WITH moved AS (DELETE FROM event_keys RETURNING *) INSERT INTO event_keys_previous SELECT * FROM moved"
+                "WITH moved AS (DELETE FROM event_keys RETURNING *) "
+                    + "INSERT INTO event_keys_previous SELECT * FROM moved"
             )
             try await installation.sql(
                 "DELETE FROM event_keys_previous WHERE key = '\(EventKey.text(source: "/test", id: "u-5"))'"
@@ -114,7 +117,8 @@ import Testing
         try await Installation.with { installation in
             try await installation.withNode { node in
                 let pretty = """
-                    {"id":"p","type":"quo\\"te","source":"/\\u2028","subject":"tab\\t","time":"2026-01-02T03:04:05Z",
+                    {"id":"p","type":"quo\\"te","source":"/\\u2028",\
+                     "subject":"tab\\t","time":"2026-01-02T03:04:05Z",
                      "data":{\r\n  "a": [1,\n\t2],\r\n  "s": "line\\nfeed"\n}}
                     """
                 _ = try await node.store(
@@ -128,7 +132,8 @@ import Testing
                     #expect(part.lines.last == 10 && lines.count == 10)
                     let rows = try await installation.sql(
                         """
-                        SELECT (extract(epoch FROM ts) * 1000000)::bigint, type, source, subject, data FROM events
+                        SELECT (extract(epoch FROM ts) * 1000000)::bigint,
+                          type, source, subject, data FROM events
                           WHERE seq >= \(part.lo) AND seq < \(part.hi) ORDER BY seq
                         """
                     )

@@ -122,7 +122,8 @@ struct Installation: Sendable {
         #expect(uncovered == 0, sourceLocation: location)
         let overlaps = try await number(
             """
-            SELECT count(*) FROM (SELECT lo, lag(hi) OVER (PARTITION BY stream ORDER BY lo) AS before FROM jobs) a
+            SELECT count(*) FROM (SELECT lo, lag(hi)
+              OVER (PARTITION BY stream ORDER BY lo) AS before FROM jobs) a
               WHERE lo < before
             """
         )

@@ -191,7 +191,8 @@ import Testing
                     deadline: TestCluster.deadline
                 )
                 let ended = try await other.query(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%writer-0' AND datname = $1",
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        + "WHERE application_name LIKE '%writer-0' AND datname = $1",
                     [name],
                     deadline: TestCluster.deadline
                 )

@@ -8,7 +8,8 @@ import Testing
 
 @Suite(.timeLimit(.minutes(3))) struct `Row that PostgreSQL refuses` {
     private static let poison =
-        #"{"id":"bad","type":"poison","source":"/test","subject":"s","time":"2026-01-02T03:04:05Z","tag":true,"data":{"x":1}}"#
+        #"{"id":"bad","type":"poison","source":"/test","subject":"s","#
+        + #""time":"2026-01-02T03:04:05Z","tag":true,"data":{"x":1}}"#
 
     private static func forbidPoison(_ installation: Installation) async throws {
         try await installation.sql("ALTER TABLE events ADD CONSTRAINT no_poison CHECK (type <> 'poison')")
