@@ -19,10 +19,11 @@ RUN swift build -c release --static-swift-stdlib --explicit-target-dependency-im
  && strip /out/millrace
 
 FROM debian:bookworm-slim
+# /data is like /tmp: an empty tmpfs or volume mounted there takes over the mode, and its owner may be root.
 RUN apt-get -qq update \
  && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends libpq5 zlib1g ca-certificates \
  && rm -rf /var/lib/apt/lists/* \
- && install -d -o 10001 -g 10001 -m 0750 /data
+ && install -d -o 10001 -g 10001 -m 1777 /data
 COPY --from=build /out/millrace /usr/local/bin/millrace
 
 # A number, so that an orchestrator can see that it is not root.

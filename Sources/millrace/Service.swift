@@ -84,12 +84,22 @@ struct Service {
         return code
     }
 
-    private func lockData() throws(ServiceFailure) -> FileLock {
+    /// Claims the folder of the service.
+    ///
+    /// Returns `nil` where there is none and, the database being elsewhere, no need of one.
+    private func lockData() throws(ServiceFailure) -> FileLock? {
         let path = configuration.data + "/lock"
         do throws(SystemError) {
             try ProcessSetup.makeDirectory(configuration.data)
             return try FileLock(path: path)
         } catch {
+            if error.call != "flock", configuration.database != nil {
+                logger.notice(
+                    "running without a folder",
+                    metadata: ["path": "\(path)", "reason": "\(error)"]
+                )
+                return nil
+            }
             throw ServiceFailure(
                 Exit.failure,
                 error.call == "flock" ? "another service holds the lock \(path)" : "\(path): \(error)"
