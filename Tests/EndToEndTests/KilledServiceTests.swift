@@ -14,7 +14,6 @@ extension `End to end` {
             var random = SplitMix(seed: seed)
             var expected: [String: Int] = [:]
             var service = try await installation.serve()
-            var tails = 0
             for round in 1...rounds {
                 let comment: Comment = "seed \(seed), round \(round)"
                 let streamed = MadeEvents(12_000, prefix: "streamed-\(round)", seed: random.next())
@@ -32,9 +31,6 @@ extension `End to end` {
                 let before = try await installation.ids(like: "%-\(round)-%")
                 #expect(!acknowledged.isEmpty, comment)
                 #expect(acknowledged.subtracting(before).isEmpty, comment)
-                tails += try await installation.number(
-                    "SELECT count(*) FROM streams WHERE ts_min IS NOT NULL"
-                )
                 service = try await installation.serve()
                 let answer = try await service.stream(streamed.lines + single.lines)
                 #expect(
@@ -51,7 +47,6 @@ extension `End to end` {
                 let rows = try await installation.number("SELECT count(*) FROM events")
                 #expect(rows == round * 20_000, comment)
             }
-            #expect(tails > 0, "seed \(seed): no kill has left events that no job covered")
             // The tails of the dead are cut by whoever buries them: when they have missed beats for 15 s, and
             // the one that lives has not.
             try await service.waitForAnalytics()
