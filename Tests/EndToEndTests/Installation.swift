@@ -126,7 +126,9 @@ struct Installation: Sendable {
     /// stored.
     func waitForBackends() async throws {
         try await until("the backends of the service are gone", on: loop) {
-            try await number("SELECT count(*) FROM pg_stat_activity WHERE \(Self.isBackend)") == 0
+            // Within a transaction the view would stay as it was when it was first read.
+            try await query("SELECT pg_stat_clear_snapshot()")
+            return try await number("SELECT count(*) FROM pg_stat_activity WHERE \(Self.isBackend)") == 0
         }
     }
 

@@ -59,6 +59,32 @@ extension `End to end` {
     }
 }
 
+extension `End to end` {
+    @Test func `counts the events that a killed service had not cut into a job yet`() async throws {
+        try await Installation.with { installation in
+            let service = try await installation.serve()
+            // Nobody can cut while another session holds the jobs; storing goes on.
+            try await installation.query("BEGIN")
+            try await installation.query("LOCK TABLE jobs IN EXCLUSIVE MODE")
+            let events = MadeEvents(40, prefix: "tail", seed: 7)
+            #expect(try await service.stream(events.lines).stored == 40)
+            await service.program.kill()
+            // A backend that is about to cut would do so once the lock is gone.
+            try await installation.query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE \(Installation.isBackend)"
+            )
+            try await installation.waitForBackends()
+            try await installation.query("ROLLBACK")
+            #expect(try await installation.number("SELECT count(*) FROM streams WHERE cut < written") == 1)
+            #expect(try await installation.number("SELECT count(*) FROM jobs") == 0)
+
+            let next = try await installation.serve()
+            try await next.waitForAnalytics()
+            try await StoredFacts.read(installation).expect(events.countsByType, "an uncut tail")
+        }
+    }
+}
+
 /// A service that is killed while one client streams and others send single events.
 private struct InterruptedRound: Sendable {
     let installation: Installation
