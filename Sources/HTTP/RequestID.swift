@@ -1,10 +1,45 @@
-/// The rule for request ids that clients may choose themselves.
-package enum RequestID {
+/// What names a request in problems, logs and rejects: the client's own word, or a number made here.
+///
+/// Its text is made when it is asked for: most requests are never named.
+package struct RequestID: Equatable, Sendable {
+    private enum Source: Equatable, Sendable {
+        case text(String)
+        case number(UInt64)
+    }
+
     package static let bytesMax = 128
 
-    /// Whether a client's id may be kept: short, and nothing in it that could confuse a log or a field.
+    /// Tells the numbers of this process from those of others.
+    private static let process = UInt64.random(in: 0...0xFFFF_FFFF)
+
+    private let source: Source
+
+    /// A text that is known to be sane.
+    package init(_ text: String) { source = .text(text) }
+
+    /// The request's number among all of this process.
+    package init(number: UInt64) { source = .number(number) }
+
+    /// A client's id; `nil` unless it is short and holds nothing that could confuse a log or a field.
+    package init?(client bytes: Span<UInt8>) {
+        guard Self.isValid(bytes) else { return nil }
+        source = .text(String(decoding: bytes.indices.map { bytes[$0] }, as: UTF8.self))
+    }
+
     package static func isValid(_ bytes: Span<UInt8>) -> Bool {
         !bytes.isEmpty && bytes.count <= bytesMax
             && bytes.skip(ByteClass.requestID, in: 0..<bytes.count) == bytes.count
+    }
+
+    package var text: String {
+        switch source {
+        case .text(let text): text
+        case .number(let number): "\(Self.hex(Self.process, digits: 8))-\(Self.hex(number, digits: 8))"
+        }
+    }
+
+    private static func hex(_ value: UInt64, digits: Int) -> String {
+        let text = String(value, radix: 16)
+        return String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
     }
 }

@@ -76,7 +76,9 @@ struct IngestAnswer: Sendable {
 
     /// The answer as JSON; `isDone` is set for the last line of a streamed one.
     func json(_ durability: Durability, isDone: Bool? = nil) -> [UInt8] {
-        var json = JSONWriter()
+        var text: [UInt8] = []
+        text.reserveCapacity(128 + ids.count * 40)
+        var json = JSONWriter(text)
         json.beginObject()
         if let isDone { json.member("done", isDone) }
         json.member("received", received)

@@ -62,6 +62,9 @@ package final class ByteStream: @unchecked Sendable {
 
     package var isClosed: Bool { descriptor == nil }
 
+    /// Whether a read may find something, as far as is known without asking the kernel.
+    package var isReadable: Bool { watch.isReadable }
+
     /// Reads what is there, `atMost` bytes, without waiting.
     package func tryRead(
         into buffer: inout ReadBuffer,

@@ -38,11 +38,13 @@ final class Connection {
     /// - Parameters:
     ///   - accepted: Its socket and its peer.
     ///   - context: What it shares with others.
+    ///   - pool: The buffers of its loop.
     ///   - nextNumber: Makes the next request's number.
     ///   - requestFlush: Has ``flushAnswers()`` called when this connection's task next waits.
     init(
         _ accepted: Accepted,
         context: ConnectionContext,
+        pool: BufferPool,
         nextNumber: @escaping () -> UInt64,
         requestFlush: @escaping () -> Void
     ) {
@@ -50,7 +52,7 @@ final class Connection {
         self.nextNumber = nextNumber
         self.requestFlush = requestFlush
         peer = accepted.peer
-        io = ConnectionIO(stream: accepted.stream, limits: context.limits)
+        io = ConnectionIO(stream: accepted.stream, limits: context.limits, pool: pool)
         body = BodyReader(connection: io, inflateLimits: context.inflation)
         parser = RequestParser(limits: context.limits)
     }
@@ -192,6 +194,7 @@ final class Connection {
 
     private func write(_ response: Response, to request: Request) async throws(StreamError) {
         decideFate(after: response)
+        io.reserveOutput()
         var encoded = ResponseHead(
             status: response.status,
             contentType: response.contentType,
@@ -232,7 +235,7 @@ final class Connection {
 
     private func refuse(_ error: RequestError) {
         mustClose = true
-        let problem = Problem(error, requestID: RequestNumber.text(of: nextNumber()))
+        let problem = Problem(error, requestID: RequestID(number: nextNumber()).text)
         context.metrics.answered(status: error.status, after: .zero)
         let bytes = problem.json()
         ResponseHead(

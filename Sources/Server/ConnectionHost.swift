@@ -32,6 +32,8 @@ actor ConnectionHost {
     /// How long accepting pauses when descriptors have run out: some connection ends in the meantime.
     private static let exhaustionPause = Duration.milliseconds(100)
 
+    private let pool = BufferPool()
+
     init(loop: EventLoop, context: ConnectionContext, numbers: UInt64, logger: Logger) {
         self.loop = loop
         self.context = context
@@ -79,6 +81,7 @@ actor ConnectionHost {
         connections[number] = Connection(
             newcomer,
             context: context,
+            pool: pool,
             nextNumber: { self.nextNumber() },
             requestFlush: { self.flushLater(number) }
         )
@@ -93,7 +96,7 @@ actor ConnectionHost {
             status: 503,
             code: "too_many_connections",
             detail: "All connections are taken. Try again shortly.",
-            requestID: RequestNumber.text(of: nextNumber())
+            requestID: RequestID(number: nextNumber()).text
         )
         let body = problem.json()
         var output: [UInt8] = []

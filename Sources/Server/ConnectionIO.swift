@@ -9,16 +9,16 @@ final class ConnectionIO {
     let limits: HTTPLimits
     var input = ReadBuffer(capacity: 0)
     var output: [UInt8] = []
+    private let pool: BufferPool
 
-    /// A read asks for this much at first; a client that keeps the buffer full gets
-    /// `HTTPLimits.readChunkBytes`.
-    private static let firstReadBytes = 4096
+    /// A read asks for this much; at first for what a pooled buffer has room for, and for
+    /// `HTTPLimits.readChunkBytes` from a client that keeps it full.
+    private var readBytes = BufferPool.bufferBytes
 
-    private var readBytes = ConnectionIO.firstReadBytes
-
-    init(stream: ByteStream, limits: HTTPLimits) {
+    init(stream: ByteStream, limits: HTTPLimits, pool: BufferPool) {
         self.stream = stream
         self.limits = limits
+        self.pool = pool
     }
 
     /// Reads once, waiting until `deadline`; 0 is the end of the stream.
@@ -41,6 +41,7 @@ final class ConnectionIO {
 
     /// Reads what is there, once.
     func tryFill() throws(StreamError) -> ReadOutcome {
+        if input.bytes.isEmpty, stream.isReadable { input = pool.takeInput() }
         let outcome = try stream.tryRead(into: &input, atMost: readBytes)
         if outcome == .bytes(readBytes) { readBytes = limits.readChunkBytes }
         return outcome
@@ -101,10 +102,18 @@ final class ConnectionIO {
         }
     }
 
+    /// Gets room for an answer.
+    func reserveOutput() {
+        if output.capacity == 0 { output = pool.takeOutput() }
+    }
+
     /// Lets go of the buffers: an idle connection holds none.
     func releaseBuffers() {
-        input = ReadBuffer(capacity: 0)
-        output = []
-        readBytes = Self.firstReadBytes
+        var (usedInput, usedOutput) = (ReadBuffer(capacity: 0), [UInt8]())
+        swap(&usedInput, &input)
+        swap(&usedOutput, &output)
+        pool.give(input: usedInput)
+        pool.give(output: usedOutput)
+        readBytes = BufferPool.bufferBytes
     }
 }

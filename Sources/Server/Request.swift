@@ -12,15 +12,18 @@ package struct Request: Sendable {
     /// The request's number among all of this process.
     let number: UInt64
 
-    /// The request id: the client's, if it is a sane one, else one made here.
+    /// What names the request: the client's id, if it is a sane one, else its number.
+    package var requestID: RequestID {
+        if let range = head.value(.requestID), let id = RequestID(client: head.bytes.span.extracting(range)) {
+            return id
+        }
+        return RequestID(number: number)
+    }
+
+    /// The text of ``requestID``.
     ///
     /// Goes into problems and logs.
-    package var id: String {
-        if let range = head.value(.requestID), RequestID.isValid(head.bytes.span.extracting(range)) {
-            return head.string(range)
-        }
-        return RequestNumber.text(of: number)
-    }
+    package var id: String { requestID.text }
 
     /// The query's items, percent-decoded.
     ///
@@ -77,19 +80,5 @@ package struct Request: Sendable {
                 "The body inflates to more than \(limit) times its size."
             )
         }
-    }
-}
-
-/// Numbers requests, and spells the numbers so that those of other processes differ.
-enum RequestNumber {
-    private static let process = UInt64.random(in: 0...0xFFFF_FFFF)
-
-    static func text(of number: UInt64) -> String {
-        "\(hex(process, digits: 8))-\(hex(number, digits: 8))"
-    }
-
-    private static func hex(_ value: UInt64, digits: Int) -> String {
-        let text = String(value, radix: 16)
-        return String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
     }
 }

@@ -11,7 +11,8 @@ package struct Router: Sendable {
         let segments: [Segment]
         /// The raw path that the route matches without any decoding; `nil` for a pattern with parameters.
         let literal: [UInt8]?
-        var handlers: [(method: HTTP.Method, handler: Handler)]
+        /// Not tuples: a closure in a generic tuple is called through thunks, at an allocation a call.
+        var handlers: [MethodHandler]
 
         func handler(of method: HTTP.Method) -> Handler? {
             for entry in handlers where entry.method == method { return entry.handler }
@@ -23,6 +24,11 @@ package struct Router: Sendable {
             if names.contains("GET") { names.append("HEAD") }
             return (names + ["OPTIONS"]).joined(separator: ", ")
         }
+    }
+
+    struct MethodHandler: Sendable {
+        let method: HTTP.Method
+        let handler: Handler
     }
 
     enum Segment: Equatable, Sendable {
@@ -50,14 +56,14 @@ package struct Router: Sendable {
             part.hasPrefix("{") ? .parameter(String(part.dropFirst().dropLast())) : .literal(String(part))
         }
         if let index = routes.firstIndex(where: { $0.segments == segments }) {
-            routes[index].handlers.append((method, handler))
+            routes[index].handlers.append(MethodHandler(method: method, handler: handler))
             return
         }
         let isLiteral = segments.allSatisfy { if case .literal = $0 { true } else { false } }
         let route = Route(
             segments: segments,
             literal: isLiteral ? Array(pattern.utf8) : nil,
-            handlers: [(method, handler)]
+            handlers: [MethodHandler(method: method, handler: handler)]
         )
         if isLiteral { routes.insert(route, at: 0) } else { routes.append(route) }
     }

@@ -22,8 +22,12 @@ enum WordRules {
         + ["@unchecked Sendable", "nonisolated(unsafe)", "Task.detached"].map {
             Ban(word: $0, allowed: unsafePlaces)
         }
-        + ["UnsafeMutable", "UnsafePointer", "UnsafeRaw", "UnsafeBuffer", "withUnsafe"].map {
+        + ["UnsafeMutable", "UnsafePointer", "UnsafeRaw", "UnsafeBuffer"].map {
             Ban(word: $0, isPrefix: true, allowed: unsafePlaces)
+        }
+        // Not withUnsafeContinuation: it touches no memory, and is what a wait an event can afford.
+        + ["Bytes", "Mutable", "Pointer", "Buffer", "Temporary"].map {
+            Ban(word: "withUnsafe\($0)", isPrefix: true, allowed: unsafePlaces)
         }
 
     static let inTests = [Ban(word: "XCTSkip", isPrefix: true), Ban(word: ".disabled(")]
