@@ -1,6 +1,6 @@
 import DequeModule
 
-/// Bounds of one writer's queue.
+/// Bounds of the queue of events to be written, and of its flushes.
 package struct BatchLimits: Sendable {
     /// Events in one flush.
     ///
@@ -8,8 +8,11 @@ package struct BatchLimits: Sendable {
     package var eventsMax = 2_000
     /// Bytes in one flush.
     package var bytesMax = 1 << 20
-    /// Bytes that may wait for a writer; beyond, requests are refused and streams wait.
+    /// Bytes that may wait for the writers; beyond, requests are refused and streams wait.
     package var pendingBytesMax = 32 << 20
+    /// Events or bytes that are worth a transaction beside one that is under way; fewer wait for its end.
+    package var parallelEventsMin = 128
+    package var parallelBytesMin = 64 << 10
     /// Events after which a flush cuts a job.
     package var cutEventsMax = 1_000
     /// The longest that stored events wait for a cut.
@@ -19,7 +22,7 @@ package struct BatchLimits: Sendable {
     /// How long a cut of its own is tried before queued events are looked after again; it is tried again
     /// later.
     package var cutTimeout = Duration.seconds(2)
-    /// Identities that each writer remembers.
+    /// Identities of committed events that are remembered.
     package var recentKeysMax = 100_000
 
     package init() {}
@@ -39,12 +42,18 @@ struct BatchState<Item> {
     private let limits: BatchLimits
     private var queue: Deque<Entry> = []
     private(set) var pendingBytes = 0
+    private var pendingEvents = 0
 
     init(limits: BatchLimits) {
         self.limits = limits
     }
 
     var isEmpty: Bool { queue.isEmpty }
+
+    /// Whether a batch of what has queued is worth writing beside another one.
+    var isWorthParallelWrite: Bool {
+        pendingEvents >= limits.parallelEventsMin || pendingBytes >= limits.parallelBytesMin
+    }
 
     /// Whether another item of `bytes` finds room; one always does in an empty queue, whatever its size.
     func hasRoom(for bytes: Int) -> Bool {
@@ -54,6 +63,7 @@ struct BatchState<Item> {
     mutating func add(_ item: Item, events: Int, bytes: Int) {
         queue.append(Entry(item: item, events: events, bytes: bytes))
         pendingBytes += bytes
+        pendingEvents += events
     }
 
     /// Takes the next flush: at least one item, and as many as fit the limits.
@@ -71,6 +81,7 @@ struct BatchState<Item> {
             events += next.events
             bytes += next.bytes
             pendingBytes -= next.bytes
+            pendingEvents -= next.events
         }
         return batch
     }

@@ -121,16 +121,10 @@ final class Flush {
             try await connection.ensureConnected(deadline: deadline)
             do throws(PostgresError) {
                 if deduplicates {
-                    let statement = FlushStatement.deduplicating(encoder, counts)
-                    let results = try await connection.simple(
-                        statement.sql,
-                        copies: statement.copies,
-                        deadline: deadline
-                    )
-                    return Set((results.last?.rows ?? []).compactMap { $0[0].flatMap { Int64($0) } })
+                    let seqs = try await run(.deduplicating(encoder, counts), deadline: deadline)
+                    return Set((seqs?.rows ?? []).compactMap { $0[0].flatMap { Int64($0) } })
                 }
-                let statement = FlushStatement.optimistic(encoder, counts)
-                _ = try await connection.simple(statement.sql, copies: statement.copies, deadline: deadline)
+                _ = try await run(.optimistic(encoder, counts), deadline: deadline)
                 fallbacks.succeeded()
                 return nil
             } catch {
@@ -145,6 +139,19 @@ final class Flush {
                 }
                 deduplicates = true
             }
+        }
+    }
+
+    /// Returns the statement's last result.
+    private func run(
+        _ statement: FlushStatement,
+        deadline: Deadline
+    ) async throws(PostgresError) -> PostgresResult? {
+        switch statement {
+        case .query(let sql, let copies):
+            try await connection.simple(sql, copies: copies, deadline: deadline).last
+        case .insert(let parameters):
+            try await connection.execute(FlushStatement.insertName, parameters, deadline: deadline)
         }
     }
 

@@ -1,4 +1,5 @@
 import Events
+import HTTP
 import Postgres
 
 /// Turns the rows of a flush into COPY payloads, SQL and job lines.
@@ -12,11 +13,14 @@ struct FlushEncoder {
 
     static let eventColumns =
         "key, ts, received_at, type, source, subject, id, attributes, data, data_bytes, seq, bucket"
+    static let eventTypes: [PostgresType] = [
+        .uuid, .timestamptz, .timestamptz, .text, .text, .text, .text, .jsonb, .jsonb, .bytea, .int8, .int2,
+    ]
     static let rejectColumns = "received_at, id, code, pointer, detail, raw, request_id"
 
     /// The rows as a binary COPY payload; for `staging` with the column `undated` at the end.
     func events(forStaging: Bool) -> CopyStream {
-        var encoder = CopyEncoder(
+        var encoder = RowEncoder(
             columns: forStaging ? 13 : 12,
             capacity: plan.byteCount + rows.count * 200 + 64
         )
@@ -27,7 +31,19 @@ struct FlushEncoder {
         return encoder.finish()
     }
 
-    private func append(_ row: FlushRow, seq: Int64, to encoder: inout CopyEncoder) {
+    /// The rows as one array a column.
+    func eventArrays() -> [BinaryValue] {
+        var encoder = RowEncoder(
+            arraysOf: Self.eventTypes,
+            capacity: plan.byteCount + rows.count * 200 + 64
+        )
+        for (offset, row) in rows.enumerated() {
+            append(row, seq: firstSeq + Int64(offset), to: &encoder)
+        }
+        return encoder.finishArrays()
+    }
+
+    private func append(_ row: FlushRow, seq: Int64, to encoder: inout RowEncoder) {
         let submission = plan.submissions[row.submission]
         let event = submission.arena.records[submission.events[row.event].record]
         let bytes = submission.arena.bytes.span
@@ -65,13 +81,13 @@ struct FlushEncoder {
 
     /// The submissions' rejections as a binary COPY payload.
     func rejects() -> CopyStream {
-        var encoder = CopyEncoder(columns: 7, capacity: 4096)
+        var encoder = RowEncoder(columns: 7, capacity: 4096)
         for submission in plan.submissions {
             for rejection in submission.rejections {
                 Self.append(
                     rejection,
                     receivedAt: submission.receivedAt,
-                    requestID: submission.requestID,
+                    requestID: submission.requestID.text,
                     to: &encoder
                 )
             }
@@ -83,7 +99,7 @@ struct FlushEncoder {
         _ rejection: Rejection,
         receivedAt: Int64,
         requestID: String,
-        to encoder: inout CopyEncoder
+        to encoder: inout RowEncoder
     ) {
         encoder.beginRow()
         encoder.append(timestamp: receivedAt)
@@ -113,7 +129,7 @@ struct FlushEncoder {
             let event = submission.arena.records[submission.events[row.event].record]
             let bytes = submission.arena.bytes.span
             lines.append(contentsOf: Self.timeKey)
-            lines.append(decimal: row.ts)
+            lines.appendDecimal(Int(row.ts))
             lines.append(contentsOf: Self.typeKey)
             JSONString.append(bytes.extracting(event.type.range), to: &lines)
             lines.append(contentsOf: Self.sourceKey)
@@ -140,10 +156,6 @@ struct FlushEncoder {
 }
 
 extension [UInt8] {
-    fileprivate mutating func append(decimal value: Int64) {
-        append(contentsOf: String(value).utf8)
-    }
-
     /// Appends JSON text; its line breaks, which can only stand between tokens, become spaces.
     fileprivate mutating func append(onOneLine json: Span<UInt8>) {
         append(addingCapacity: json.count) { room in

@@ -15,13 +15,75 @@ struct FlushCounts: Equatable, Sendable {
     let cuts: Bool
 }
 
-/// The SQL of a flush: one simple Query, so one transaction, and one round trip.
-struct FlushStatement: Sendable {
-    let sql: String
-    let copies: [CopyStream]
+/// How a flush is told to PostgreSQL: one message, so one transaction.
+enum FlushStatement: Sendable {
+    /// A simple Query with its COPY payloads; each COPY waits for PostgreSQL to ask for its payload.
+    case query(String, copies: [CopyStream])
+    /// ``insertName`` with its parameters: one round trip, nothing to parse, but more work a row.
+    case insert([BinaryValue])
 
-    /// Straight into the table, at COPY's full speed; any conflict refuses the whole.
+    /// Rows up to which the round trips that a COPY costs weigh more than what it saves a row; measured.
+    static let insertRowsMax = 128
+
+    /// Straight into the table; any conflict refuses the whole.
     static func optimistic(_ encoder: FlushEncoder, _ counts: FlushCounts) -> FlushStatement {
+        let rows = encoder.rows
+        if (1...insertRowsMax).contains(rows.count), counts.rejected == 0 {
+            return insert(encoder, counts)
+        }
+        return copy(encoder, counts)
+    }
+
+    private static func insert(_ encoder: FlushEncoder, _ counts: FlushCounts) -> FlushStatement {
+        let numbers = [
+            counts.stream, counts.flush, counts.hi, Int64(counts.offered), Int64(counts.duplicates),
+            Int64(counts.bytes),
+        ]
+        let times = [encoder.rows.first, encoder.rows.last].map { row in
+            row.map { BinaryValue(timestamp: $0.ts) } ?? BinaryValue(bytes: nil)
+        }
+        return .insert(
+            encoder.eventArrays() + numbers.map { BinaryValue(int64: $0) } + times
+                + [BinaryValue(bool: counts.cuts)]
+        )
+    }
+
+    static let insertName = "insert_events"
+
+    /// Prepares ``insertName``.
+    private static let prepareInsert: String = {
+        let types = FlushEncoder.eventTypes.map { "\($0)[]" }
+        let arrays = types.indices.map { "$\($0 + 1)" }.joined(separator: ", ")
+        let next = types.count
+        let counts = (1...9).map { "$\(next + $0)" }
+        let end = EndFlush(
+            stream: counts[0],
+            flush: counts[1],
+            hi: counts[2],
+            offered: counts[3],
+            stored: counts[3],
+            duplicates: counts[4],
+            rejected: "0",
+            bytes: counts[5],
+            first: counts[6],
+            last: counts[7],
+            cuts: counts[8],
+            isFirst: true
+        )
+        return """
+            PREPARE \(insertName) (
+              \(types.joined(separator: ", ")),
+              int8, int8, int8, int8, int8, int8, timestamptz, timestamptz, bool
+            ) AS WITH added AS (
+              INSERT INTO events (\(FlushEncoder.eventColumns)) SELECT * FROM unnest(\(arrays)))
+            SELECT \(end.sql);
+            -- Its plan is the same whatever the parameters are.
+            SET plan_cache_mode = force_generic_plan;
+            """
+    }()
+
+    /// At COPY's full speed.
+    private static func copy(_ encoder: FlushEncoder, _ counts: FlushCounts) -> FlushStatement {
         var sql = ""
         var copies: [CopyStream] = []
         if !encoder.rows.isEmpty {
@@ -34,9 +96,9 @@ struct FlushStatement: Sendable {
         }
         let first = encoder.rows.first.map { literal($0.ts) } ?? "NULL"
         let last = encoder.rows.last.map { literal($0.ts) } ?? "NULL"
-        sql +=
-            "SELECT \(endFlush(counts, stored: "\(counts.offered)", first: first, last: last, isFirst: true))"
-        return FlushStatement(sql: sql, copies: copies)
+        let end = EndFlush(counts, stored: "\(counts.offered)", first: first, last: last, isFirst: true)
+        sql += "SELECT \(end.sql)"
+        return .query(sql, copies: copies)
     }
 
     /// Through `staging`, where what is there already is passed over.
@@ -54,7 +116,7 @@ struct FlushStatement: Sendable {
             sql += "COPY staging_rejects (\(FlushEncoder.rejectColumns)) FROM STDIN (FORMAT binary);"
             copies.append(encoder.rejects())
         }
-        let end = endFlush(
+        let end = EndFlush(
             counts,
             stored: "(SELECT count(*) FROM added)",
             first: "(SELECT min(ts) FROM added)",
@@ -72,7 +134,7 @@ struct FlushStatement: Sendable {
                 SELECT \(FlushEncoder.eventColumns) FROM staging
                   WHERE NOT undated OR key IN (SELECT key FROM fresh)
                 ORDER BY ts, key ON CONFLICT DO NOTHING RETURNING ts),
-            ended AS (SELECT \(end) AS counts),
+            ended AS (SELECT \(end.sql) AS counts),
             kept AS (
               INSERT INTO rejects (\(FlushEncoder.rejectColumns))
                 SELECT \(FlushEncoder.rejectColumns) FROM staging_rejects WHERE (SELECT counts FROM ended))
@@ -80,11 +142,13 @@ struct FlushStatement: Sendable {
             SELECT s.seq FROM staging s JOIN events e ON e.ts = s.ts AND e.key = s.key AND e.bucket = s.bucket
               WHERE e.seq = s.seq
             """
-        return FlushStatement(sql: sql, copies: copies)
+        return .query(sql, copies: copies)
     }
 
-    /// What a writer's session needs before ``deduplicating(_:_:)``.
-    static let sessionSetup = """
+    /// What a writer's session needs.
+    static let sessionSetup = stagingTables + prepareInsert
+
+    private static let stagingTables = """
         CREATE TEMPORARY TABLE IF NOT EXISTS staging (LIKE events) ON COMMIT DELETE ROWS;
         ALTER TABLE staging ADD COLUMN IF NOT EXISTS undated boolean;
         CREATE TEMPORARY TABLE IF NOT EXISTS staging_rejects (LIKE rejects) ON COMMIT DELETE ROWS;
@@ -94,21 +158,49 @@ struct FlushStatement: Sendable {
         SET enable_mergejoin = off;
         """
 
-    private static func endFlush(
-        _ counts: FlushCounts,
-        stored: String,
-        first: String,
-        last: String,
-        isFirst: Bool
-    ) -> String {
-        """
-        end_flush(\(counts.stream), \(counts.flush), \(counts.hi), \(counts.offered), \(stored), \
-        \(counts.duplicates), \(counts.rejected), \(counts.bytes), \(first), \
-        \(last), \(counts.cuts), \(isFirst))
-        """
-    }
-
     private static func literal(_ microseconds: Int64) -> String {
         "'\(String(decoding: Timestamp.format(microseconds), as: UTF8.self))'::timestamptz"
+    }
+}
+
+/// A call of `end_flush`; each argument is an SQL expression.
+private struct EndFlush {
+    var stream: String
+    var flush: String
+    var hi: String
+    var offered: String
+    var stored: String
+    var duplicates: String
+    var rejected: String
+    var bytes: String
+    var first: String
+    var last: String
+    var cuts: String
+    var isFirst: Bool
+
+    var sql: String {
+        """
+        end_flush(\(stream), \(flush), \(hi), \(offered), \(stored), \(duplicates), \(rejected), \(bytes), \
+        \(first), \(last), \(cuts), \(isFirst))
+        """
+    }
+}
+
+extension EndFlush {
+    init(_ counts: FlushCounts, stored: String, first: String, last: String, isFirst: Bool) {
+        self.init(
+            stream: "\(counts.stream)",
+            flush: "\(counts.flush)",
+            hi: "\(counts.hi)",
+            offered: "\(counts.offered)",
+            stored: stored,
+            duplicates: "\(counts.duplicates)",
+            rejected: "\(counts.rejected)",
+            bytes: "\(counts.bytes)",
+            first: first,
+            last: last,
+            cuts: "\(counts.cuts)",
+            isFirst: isFirst
+        )
     }
 }

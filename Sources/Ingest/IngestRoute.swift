@@ -45,7 +45,7 @@ package struct IngestRoute: Sendable {
             )
         }
         if let refusal = refuseCoding(request) { return refusal }
-        if await ingestor.isOverloaded() {
+        if ingestor.isOverloaded {
             ingestor.metrics.requestShed()
             return Self.unavailable(request, .overloaded)
         }
@@ -121,7 +121,7 @@ package struct IngestRoute: Sendable {
         do throws(IngestError) {
             let verdicts = try await ingestor.store(
                 arena,
-                requestID: request.id,
+                requestID: request.requestID,
                 receivedAt: context.receivedAt,
                 bytes: body.count,
                 waits: false

@@ -118,7 +118,8 @@ struct StreamedBody {
             return
         }
         if underWay.count == Self.chunksUnderWayMax { try await settle() }
-        let (ingestor, id, receivedAt, bytes) = (route.ingestor, request.id, context.receivedAt, chunkBytes)
+        let (ingestor, id) = (route.ingestor, request.requestID)
+        let (receivedAt, bytes) = (context.receivedAt, chunkBytes)
         let task = Task { () -> Result<[Verdict], IngestError> in
             do throws(IngestError) {
                 return .success(

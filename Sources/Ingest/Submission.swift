@@ -1,4 +1,5 @@
 import Events
+import HTTP
 
 /// What became of one event.
 package enum Verdict: Equatable, Sendable {
@@ -24,7 +25,7 @@ struct Submission: Sendable {
     let events: [PreparedEvent]
     /// Kept as rejects in the same transaction.
     let rejections: [Rejection]
-    let requestID: String
+    let requestID: RequestID
     /// Microseconds since 1970.
     let receivedAt: Int64
     /// Bytes of JSON as received, for the totals.

@@ -23,126 +23,48 @@ package struct WriterHooks: Sendable {
     }
 }
 
-/// Writes one stream of events over a connection of its own.
+/// Writes one stream of events over a connection of its own, one flush at a time, and cuts it into jobs.
 ///
-/// One flush at a time: it takes what has queued (``BatchState``), stores it, and answers everyone in it
-/// after ReadyForQuery, when PostgreSQL has committed. ``Flush`` knows how a batch gets stored whatever
-/// happens.
-actor Writer {
-    private typealias Answer = CheckedContinuation<Result<[Verdict], IngestError>, Never>
-
-    private struct Waiting: Sendable {
-        let submission: Submission
-        let answer: Answer
-    }
-
-    private let loop: EventLoop
-    private let limits: BatchLimits
-    private let logger: Logger
-    private let hooks: WriterHooks
-    private let metrics: IngestMetrics
+/// Belongs to its ``WriteQueue``, on whose loop every call runs. ``Flush`` knows how a batch gets stored
+/// whatever happens.
+final class Writer {
     private let flush: Flush
-    private var state: BatchState<Waiting>
-    private var recent: RecentKeys
-    private var spaceWaiters: [CheckedContinuation<Void, Never>] = []
-    private var idle: CheckedContinuation<Void, Never>?
-    private var isStopping = false
-    private var isFenced = false
-    private var finished: Task<Void, Never>?
+    private let limits: BatchLimits
+    private let hooks: WriterHooks
+    private let logger: Logger
+    private var rest: UnsafeContinuation<Void, Never>?
+    private var isFinishing = false
+    /// Set when this process was declared dead.
+    private(set) var isFenced = false
     /// Events stored since the last cut, and since when; a cut is due when either is too much.
     private var uncut = 0
     private var uncutSince: Deadline?
+    private var isReminded = false
 
-    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
-
-    init(
-        stream: Int64,
-        connection: PostgresConnection,
-        limits: BatchLimits,
-        loop: EventLoop,
-        hooks: WriterHooks,
-        metrics: IngestMetrics,
-        logger: Logger
-    ) {
-        self.loop = loop
+    init(_ flush: Flush, limits: BatchLimits, hooks: WriterHooks, logger: Logger) {
+        self.flush = flush
         self.limits = limits
         self.hooks = hooks
-        self.metrics = metrics
         self.logger = logger
-        flush = Flush(stream: stream, connection: connection, metrics: metrics, logger: logger)
-        state = BatchState(limits: limits)
-        recent = RecentKeys(capacity: limits.recentKeysMax)
     }
 
-    /// Starts to write; ``stop()`` ends it.
-    func start() {
-        precondition(finished == nil, "a writer is started once")
-        finished = Task(executorPreference: loop) { await self.run() }
+    // MARK: Resting
+
+    var isIdle: Bool { rest != nil }
+
+    /// Keeps `waiter` until ``wake()``.
+    func rest(_ waiter: UnsafeContinuation<Void, Never>) { rest = waiter }
+
+    func wake() {
+        let waiter = rest
+        rest = nil
+        waiter?.resume()
     }
 
-    /// Writes what has queued, cuts the rest and ends.
-    func stop() async {
-        isStopping = true
-        wake()
-        await finished?.value
-    }
+    // MARK: Writing
 
-    var isFull: Bool { !state.hasRoom(for: 1) }
-
-    /// Stores a submission and returns a verdict for each of its events.
-    ///
-    /// With `waits` it waits for room when the queue is full, as a stream does, rather than fail.
-    func submit(_ submission: Submission, waits: Bool) async -> Result<[Verdict], IngestError> {
-        while !state.hasRoom(for: submission.weight) {
-            if !waits || isStopping { return .failure(.overloaded) }
-            await withCheckedContinuation { waiter in
-                // Asked again: other work of the loop may have come in between.
-                if state.hasRoom(for: submission.weight) {
-                    waiter.resume()
-                } else {
-                    spaceWaiters.append(waiter)
-                }
-            }
-        }
-        if isFenced { return .failure(.fenced) }
-        if isStopping { return .failure(.unavailable("the service is stopping")) }
-        return await withCheckedContinuation { answer in
-            state.add(
-                Waiting(submission: submission, answer: answer),
-                events: submission.events.count,
-                bytes: submission.weight
-            )
-            wake()
-        }
-    }
-
-    private func wake() {
-        idle?.resume()
-        idle = nil
-    }
-
-    private func run() async {
-        while true {
-            if state.isEmpty {
-                if isStopping { break }
-                if await cutIfDue() { continue }
-                await withCheckedContinuation { waiter in
-                    if state.isEmpty, !isStopping { idle = waiter } else { waiter.resume() }
-                }
-                continue
-            }
-            await write(state.takeBatch())
-            for waiter in spaceWaiters { waiter.resume() }
-            spaceWaiters = []
-        }
-        if uncut > 0 { await cut(within: limits.flushTimeout) }
-        for waiter in spaceWaiters { waiter.resume() }
-        spaceWaiters = []
-    }
-
-    private func write(_ batch: [Waiting]) async {
-        let started = Deadline.now()
-        var plan = FlushPlan(batch.map(\.submission), recent: recent)
+    /// Stores the plan's rows, sets their verdicts and hands their job lines on.
+    func write(_ plan: inout FlushPlan, at started: Deadline) async throws(IngestError) {
         let cuts = isCutDue(at: started, adding: plan.rows.count)
         do throws(IngestError) {
             let stored = try await flush.store(
@@ -150,43 +72,40 @@ actor Writer {
                 cuts: cuts,
                 deadline: started.advanced(by: limits.flushTimeout)
             )
-            remember(plan)
             noteStored(stored.reduce(0) { $0 + $1.count }, cuts: cuts)
             for part in stored where part.lo < part.hi {
                 hooks.stored(flush.stream, part.lo, part.hi, part.lines)
             }
             if cuts { hooks.cut() }
-            metrics.flushed(plan, after: Deadline.now().duration(since: started))
-            for (waiting, verdicts) in zip(batch, plan.verdicts) {
-                waiting.answer.resume(returning: .success(verdicts))
-            }
         } catch {
-            metrics.flushFailed()
-            logger.warning("events were not stored", metadata: ["reason": "\(error)"])
             // Some of it may have been committed all the same, and then a job has to cover it.
-            if error == .fenced { fence() } else { noteStored(1, cuts: false) }
-            for waiting in batch { waiting.answer.resume(returning: .failure(error)) }
+            if error == .fenced { isFenced = true } else { noteStored(1, cuts: false) }
+            throw error
         }
-    }
-
-    /// Remembers what can come again: not what was made here, nor what PostgreSQL refused and may take next
-    /// time.
-    private func remember(_ plan: FlushPlan) {
-        for row in plan.rows {
-            let event = plan.event(of: row)
-            if event.isFresh { continue }
-            if case .refused = plan.verdicts[row.submission][row.event] { continue }
-            recent.insert(event.identity)
-        }
-    }
-
-    private func fence() {
-        if isFenced { return }
-        isFenced = true
-        hooks.fenced()
     }
 
     // MARK: Cutting jobs
+
+    /// Cuts what is left; nothing is written afterwards.
+    func finish() async {
+        isFinishing = true
+        if uncut > 0 { await cut(within: limits.flushTimeout) }
+    }
+
+    /// Cuts when no flush has done so in time; `false` when none was due.
+    func cutIfDue() async -> Bool {
+        guard let uncutSince, !isFenced else { return false }
+        guard Deadline.now().duration(since: uncutSince) >= limits.cutInterval else { return false }
+        await cut(within: limits.cutTimeout)
+        return true
+    }
+
+    /// When a resting writer has to be woken for a cut; told once for each tail.
+    func takeReminder() -> Deadline? {
+        guard let uncutSince, !isReminded else { return nil }
+        isReminded = true
+        return uncutSince.advanced(by: limits.cutInterval)
+    }
 
     private func isCutDue(at now: Deadline, adding rows: Int) -> Bool {
         if uncut + rows >= limits.cutEventsMax { return true }
@@ -201,27 +120,10 @@ actor Writer {
         } else if rows > 0 {
             uncut += rows
             if uncutSince == nil {
-                let now = Deadline.now()
-                uncutSince = now
-                let due = now.advanced(by: limits.cutInterval)
-                // Ends by itself after the interval; a writer that has stopped by then has cut already.
-                Task(executorPreference: loop) { await self.remind(at: due) }
+                uncutSince = .now()
+                isReminded = false
             }
         }
-    }
-
-    /// Wakes an idle writer for a cut that is due.
-    private func remind(at due: Deadline) async {
-        await loop.sleep(until: due)
-        wake()
-    }
-
-    /// Cuts when no flush has done so in time; `false` when none was due.
-    private func cutIfDue() async -> Bool {
-        guard let uncutSince, !isFenced else { return false }
-        guard Deadline.now().duration(since: uncutSince) >= limits.cutInterval else { return false }
-        await cut(within: limits.cutTimeout)
-        return true
     }
 
     private func cut(within timeout: Duration) async {
@@ -233,7 +135,7 @@ actor Writer {
         } catch {
             // The tail stays uncut until the next flush cuts it, or this node's end does.
             logger.warning("a job was not cut", metadata: ["reason": "\(error)"])
-            if error == .fenced { fence() } else if !isStopping { noteStored(1, cuts: false) }
+            if error == .fenced { isFenced = true } else if !isFinishing { noteStored(1, cuts: false) }
         }
     }
 }

@@ -49,7 +49,7 @@ struct RollupMerge: Sendable {
 
     /// For `rollup_keys (ord, minute, type, source)`.
     func keyRows() -> CopyStream {
-        var encoder = CopyEncoder(columns: 4, capacity: 64 + keys.count * 96)
+        var encoder = RowEncoder(columns: 4, capacity: 64 + keys.count * 96)
         for (position, key) in keys.enumerated() {
             encoder.beginRow()
             encoder.append(int32: Int32(position))
@@ -64,7 +64,7 @@ struct RollupMerge: Sendable {
     ///
     /// Each has the sketches merged in that the table held; counts are added by the database.
     func mergedRows(_ chunk: Range<Int>, stored: [Int: StoredSketches]) -> CopyStream {
-        var encoder = CopyEncoder(columns: 7, capacity: 64 + chunk.count * 2_048)
+        var encoder = RowEncoder(columns: 7, capacity: 64 + chunk.count * 2_048)
         for position in chunk {
             let key = keys[position]
             guard var rollup = rollups[key] else { continue }
@@ -96,7 +96,7 @@ struct RollupMerge: Sendable {
 
     /// For `type_counts (ord, type, events, first_at, last_at)`.
     func typeRows() -> CopyStream {
-        var encoder = CopyEncoder(columns: 5, capacity: 64 + types.count * 96)
+        var encoder = RowEncoder(columns: 5, capacity: 64 + types.count * 96)
         for (position, entry) in types.sorted(by: { $0.key < $1.key }).enumerated() {
             encoder.beginRow()
             encoder.append(int32: Int32(position))

@@ -112,6 +112,27 @@ final class LibPQ {
         }
     }
 
+    /// Queues the execution of a statement that the session has prepared, with parameters in binary format.
+    func send(prepared name: String, _ parameters: [BinaryValue]) -> Bool {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(parameters.reduce(1) { $0 + ($1.bytes?.count ?? 0) })
+        for parameter in parameters { bytes += parameter.bytes ?? [] }
+        // So that empty values have an address: one without is a null.
+        bytes.append(0)
+        let lengths = parameters.map { CInt($0.bytes?.count ?? 0) }
+        let formats = [CInt](repeating: 1, count: parameters.count)
+        return bytes.withUnsafeBytes { buffer in
+            var offset = 0
+            let values = parameters.map { parameter -> UnsafePointer<CChar>? in
+                guard let count = parameter.bytes?.count else { return nil }
+                defer { offset += count }
+                // Sound because: offsets stay within the buffer, and libpq copies before it returns.
+                return buffer.baseAddress?.advanced(by: offset).assumingMemoryBound(to: CChar.self)
+            }
+            return PQsendQueryPrepared(handle, name, CInt(parameters.count), values, lengths, formats, 0) == 1
+        }
+    }
+
     /// Sends what is queued as far as the socket takes it: `true` all of it, `false` not yet, `nil` failed.
     func flush() -> Bool? {
         switch PQflush(handle) {

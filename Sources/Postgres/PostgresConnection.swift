@@ -2,7 +2,7 @@
 //
 // LibPQ.swift alone calls the C library; Session waits for its socket on the event loop; PostgresConnection
 // owns a session, serializes its callers and reconnects by ConnectionMachine's rules; PostgresPool lends
-// connections. CopyEncoder makes the bytes of a binary COPY. Migrator, PartitionKeeper and EmbeddedCluster
+// connections. RowEncoder makes the bytes of a binary COPY. Migrator, PartitionKeeper and EmbeddedCluster
 // look after the schema, the partitions and a private server. Nothing here knows an event, a job or an HTTP
 // request.
 
@@ -165,9 +165,8 @@ package actor PostgresConnection {
         deadline: Deadline
     ) async throws(PostgresError) -> [PostgresResult] {
         try Self.check(sql, [])
-        try await takeTurn(deadline)
+        let session = try await beginQuery(deadline)
         defer { endTurn() }
-        let session = try startQuery(deadline)
         do throws(PostgresError) {
             let results = try await session.simple(sql, copies: copies, deadline: deadline)
             endQuery(session, nil)
@@ -185,11 +184,29 @@ package actor PostgresConnection {
         deadline: Deadline
     ) async throws(PostgresError) -> PostgresResult {
         try Self.check(sql, parameters)
-        try await takeTurn(deadline)
+        let session = try await beginQuery(deadline)
         defer { endTurn() }
-        let session = try startQuery(deadline)
         do throws(PostgresError) {
             let result = try await session.query(sql, parameters, deadline: deadline)
+            endQuery(session, nil)
+            return result
+        } catch {
+            endQuery(session, error)
+            throw error
+        }
+    }
+
+    /// Executes the statement `name`, which the session's setup has prepared, and returns its result, after
+    /// ReadyForQuery: one round trip, nothing parsed.
+    package func execute(
+        _ name: String,
+        _ parameters: [BinaryValue],
+        deadline: Deadline
+    ) async throws(PostgresError) -> PostgresResult {
+        let session = try await beginQuery(deadline)
+        defer { endTurn() }
+        do throws(PostgresError) {
+            let result = try await session.execute(name, parameters, deadline: deadline)
             endQuery(session, nil)
             return result
         } catch {
@@ -224,6 +241,17 @@ package actor PostgresConnection {
             throw .misuse("a text parameter cannot hold U+0000")
         }
         if parameters.count > UInt16.max { throw .misuse("a statement takes at most 65,535 parameters") }
+    }
+
+    /// Waits for this caller's turn and finds the session; the caller ends the turn.
+    private func beginQuery(_ deadline: Deadline) async throws(PostgresError) -> Session {
+        try await takeTurn(deadline)
+        do throws(PostgresError) {
+            return try startQuery(deadline)
+        } catch {
+            endTurn()
+            throw error
+        }
     }
 
     private func startQuery(_ deadline: Deadline) throws(PostgresError) -> Session {

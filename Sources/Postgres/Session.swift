@@ -112,6 +112,17 @@ final class Session {
         return results.last ?? PostgresResult(columns: [], rows: [], affected: 0)
     }
 
+    /// Executes a statement that the session has prepared; returns after ReadyForQuery.
+    func execute(
+        _ name: String,
+        _ parameters: [BinaryValue],
+        deadline: Deadline
+    ) async throws(PostgresError) -> PostgresResult {
+        guard link.send(prepared: name, parameters) else { throw .unavailable(link.errorMessage) }
+        let results = try await collect(copies: [], deadline: deadline)
+        return results.last ?? PostgresResult(columns: [], rows: [], affected: 0)
+    }
+
     /// Takes results until there is none left, which is when ReadyForQuery has come: only then has a commit
     /// happened.
     private func collect(

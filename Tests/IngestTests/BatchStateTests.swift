@@ -50,6 +50,21 @@ import Testing
         #expect(!state.hasRoom(for: 2))
     }
 
+    @Test func `is worth a parallel write once enough events or bytes have queued`() {
+        var limits = Self.limits()
+        (limits.parallelEventsMin, limits.parallelBytesMin) = (3, 100)
+        var state = BatchState<Int>(limits: limits)
+        state.add(1, events: 2, bytes: 99)
+        #expect(!state.isWorthParallelWrite)
+        state.add(2, events: 1, bytes: 0)
+        #expect(state.isWorthParallelWrite)
+
+        _ = state.takeBatch()
+        #expect(!state.isWorthParallelWrite)
+        state.add(3, events: 0, bytes: 100)
+        #expect(state.isWorthParallelWrite)
+    }
+
     /// Random walks: no item is lost, doubled or reordered, and each flush is as large as the limits let it
     /// be.
     @Test func `keeps every item once and in order, within the limits`() {

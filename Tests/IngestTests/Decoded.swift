@@ -1,4 +1,5 @@
 import Events
+import HTTP
 import Reactor
 import TestSupport
 
@@ -60,7 +61,7 @@ enum Decoded {
             arena: arena,
             events: events,
             rejections: arena.rejections,
-            requestID: "r",
+            requestID: RequestID("r"),
             receivedAt: receivedAt,
             bytes: texts.reduce(0) { $0 + $1.utf8.count }
         )

@@ -188,6 +188,26 @@ import Testing
         }
     }
 
+    @Test func `writes little in one transaction at a time, and much beside another one`() async throws {
+        try await Installation.with { installation in
+            var limits = BatchLimits()
+            limits.parallelEventsMin = 10
+            try await installation.withNode(writers: 2, limits: limits) { node in
+                let storing = try await installation.holdingStreams {
+                    let first = Task { try await node.store(Decoded.dated([0])) }
+                    let pid = try await installation.waitingWriter()
+                    // Too little for a transaction of its own, until there is more behind it.
+                    let little = Task { try await node.store(Decoded.dated(1..<3)) }
+                    let much = Task { try await node.store(Decoded.dated(3..<13)) }
+                    _ = try await installation.waitingWriter(otherThan: pid)
+                    return [first, little, much]
+                }
+                for task in storing { #expect(try await task.value.allSatisfy { $0 == .stored }) }
+                #expect(try await installation.number("SELECT count(DISTINCT xmin::text) FROM events") == 2)
+            }
+        }
+    }
+
     @Test func `adds up over two nodes that race for the same events`() async throws {
         try await Installation.with { installation in
             for seed in 0..<6 as Range<UInt64> {

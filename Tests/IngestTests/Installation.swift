@@ -1,4 +1,5 @@
 import Events
+import HTTP
 import Logging
 import Postgres
 import Reactor
@@ -198,7 +199,7 @@ struct Node: Sendable {
         let arena = Decoded.events(texts, receivedAt: receivedAt, seed: .random(in: 0 ... .max))
         return try await ingestor.store(
             arena,
-            requestID: requestID,
+            requestID: RequestID(requestID),
             receivedAt: receivedAt,
             bytes: texts.reduce(0) { $0 + $1.utf8.count },
             waits: false

@@ -152,7 +152,7 @@ import Testing
 
     private func texts(count: Int, bytesEach: Int) -> CopyStream {
         let text = [UInt8](repeating: 0x61, count: bytesEach)
-        var encoder = CopyEncoder(columns: 2, capacity: count * (bytesEach + 32))
+        var encoder = RowEncoder(columns: 2, capacity: count * (bytesEach + 32))
         for number in 0..<count {
             encoder.beginRow()
             encoder.append(int32: Int32(number))

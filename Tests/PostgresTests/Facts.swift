@@ -9,7 +9,7 @@ func count(_ table: String, _ connection: PostgresConnection) async throws -> St
 }
 
 func integers(_ range: ClosedRange<Int32>) -> CopyStream {
-    var encoder = CopyEncoder(columns: 1, capacity: range.count * 10)
+    var encoder = RowEncoder(columns: 1, capacity: range.count * 10)
     for number in range {
         encoder.beginRow()
         encoder.append(int32: number)

@@ -3,9 +3,9 @@ import Reactor
 import TestSupport
 import Testing
 
-@Suite struct `Copy encoder` {
+@Suite struct `Row encoder` {
     @Test func `writes an empty payload as header and trailer`() {
-        var encoder = CopyEncoder(columns: 3, capacity: 0)
+        var encoder = RowEncoder(columns: 3, capacity: 0)
 
         let stream = encoder.finish()
 
@@ -15,7 +15,7 @@ import Testing
     }
 
     @Test func `begins anew after finishing`() {
-        var encoder = CopyEncoder(columns: 1, capacity: 16)
+        var encoder = RowEncoder(columns: 1, capacity: 16)
         encoder.beginRow()
         encoder.append(bool: true)
         let first = encoder.finish()
@@ -28,7 +28,7 @@ import Testing
 
     @Test func `stops a row that is short of a field`() async {
         await #expect(processExitsWith: .failure) {
-            var encoder = CopyEncoder(columns: 2, capacity: 0)
+            var encoder = RowEncoder(columns: 2, capacity: 0)
             encoder.beginRow()
             encoder.appendNull()
             _ = encoder.finish()
@@ -42,7 +42,7 @@ import Testing
                 CREATE TABLE every (u uuid, t timestamptz, x text, j jsonb, b bytea, s smallint, i int,
                     l bigint, d double precision, o boolean)
                 """
-            var encoder = CopyEncoder(columns: 10, capacity: 1_024)
+            var encoder = RowEncoder(columns: 10, capacity: 1_024)
             appendValues(&encoder)
             encoder.beginRow()
             for _ in 0..<10 { encoder.appendNull() }
@@ -70,7 +70,7 @@ import Testing
         }
     }
 
-    private func appendValues(_ encoder: inout CopyEncoder) {
+    private func appendValues(_ encoder: inout RowEncoder) {
         encoder.beginRow()
         encoder.append(uuid: 0x0123_4567_89AB_CDEF_FEDC_BA98_7654_3210)
         encoder.append(timestamp: 1_795_371_301_123_456)
@@ -87,6 +87,58 @@ import Testing
         encoder.append(bool: true)
     }
 
+    @Test func `makes arrays that PostgreSQL reads back as the values given, nulls and nothing too`()
+        async throws
+    {
+        try await TestCluster.withDatabase { database in
+            let connection = try await database.connect()
+            let types: [PostgresType] = [.uuid, .timestamptz, .text, .jsonb, .bytea, .int8, .int2]
+            let names = types.map { "\($0)[]" }.joined(separator: ", ")
+            let arrays = types.indices.map { "$\($0 + 1)" }.joined(separator: ", ")
+            _ = try await connection.simple(
+                "PREPARE echo (\(names), int8, bool) AS SELECT *, $8, $9 FROM unnest(\(arrays))",
+                deadline: TestCluster.deadline
+            )
+            var encoder = RowEncoder(arraysOf: types, capacity: 64)
+            for round in 0..<2 {
+                encoder.beginRow()
+                encoder.append(uuid: 0x0123_4567_89AB_CDEF_FEDC_BA98_7654_3210)
+                encoder.append(timestamp: 1_795_371_301_123_456)
+                encoder.append(text: round == 0 ? "" : "zwölf 水 🚰")
+                encoder.append(jsonb: Array(#"{"a":[1,null,"ü"]}"#.utf8).span)
+                encoder.append(bytea: ([0, 0xFF] as [UInt8]).span)
+                encoder.append(int64: .min)
+                encoder.append(int16: .max)
+            }
+            encoder.beginRow()
+            for _ in types { encoder.appendNull() }
+
+            let flags = [BinaryValue(int64: -2), BinaryValue(bytes: nil)]
+            let echo = try await connection.execute(
+                "echo",
+                encoder.finishArrays() + flags,
+                deadline: TestCluster.deadline
+            )
+
+            func row(_ text: String) -> [String?] {
+                [
+                    "01234567-89ab-cdef-fedc-ba9876543210", "2026-11-22 18:15:01.123456+00", text,
+                    #"{"a": [1, null, "ü"]}"#, #"\x00ff"#, "-9223372036854775808", "32767", "-2", nil,
+                ]
+            }
+            let nulls = [String?](repeating: nil, count: 7) + ["-2", nil]
+            #expect(echo.rows == [row(""), row("zwölf 水 🚰"), nulls])
+
+            let nothing = try await connection.execute(
+                "echo",
+                encoder.finishArrays() + [BinaryValue(int64: 1), BinaryValue(bool: true)],
+                deadline: TestCluster.deadline
+            )
+            #expect(nothing.rows.isEmpty)
+            await connection.close()
+        }
+    }
+
     @Test func `keeps times before 2000, before 1970 and far away to the microsecond`() async throws {
         let times: [(Int64, String)] = [
             (0, "1970-01-01 00:00:00+00"),
@@ -98,7 +150,7 @@ import Testing
         ]
         try await TestCluster.withDatabase { database in
             let connection = try await database.connect()
-            var encoder = CopyEncoder(columns: 1, capacity: 256)
+            var encoder = RowEncoder(columns: 1, capacity: 256)
             for (microseconds, _) in times {
                 encoder.beginRow()
                 encoder.append(timestamp: microseconds)
@@ -118,7 +170,7 @@ import Testing
     @Test func `has a time that PostgreSQL does not know refused, not stored as another`() async throws {
         try await TestCluster.withDatabase { database in
             let connection = try await database.connect()
-            var encoder = CopyEncoder(columns: 1, capacity: 256)
+            var encoder = RowEncoder(columns: 1, capacity: 256)
             encoder.beginRow()
             encoder.append(timestamp: .min)
 
