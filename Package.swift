@@ -57,7 +57,7 @@ let package = Package(
         // L2: each owns one kind of resource.
         library("Workers", ["Reactor", "Events", "Analytics", deque, logging, metrics]),
         library("Postgres", ["Reactor", "CPostgres", deque, logging, metrics], embedding: "Migrations"),
-        library("Server", ["Reactor", "HTTP", "CZlib", logging, metrics]),
+        library("Server", ["Reactor", "HTTP", "Events", "CZlib", crypto, logging, metrics]),
 
         // L3: the product.
         library(
@@ -71,12 +71,14 @@ let package = Package(
             embedding: "Dashboard"
         ),
 
+        library("Access", ["Reactor", "HTTP", "Events", "Postgres", "Server", crypto, logging]),
+
         // L4: the program.
         .executableTarget(
             name: "millrace",
             dependencies: [
                 "Reactor", "HTTP", "Events", "Analytics", "Workers", "Postgres", "Server", "Ingest", "Jobs",
-                "Insight", arguments, logging, metrics,
+                "Insight", "Access", arguments, logging, metrics,
             ],
             swiftSettings: strict
         ),
@@ -92,9 +94,9 @@ let package = Package(
         tests("HTTP", ["HTTP"]),
         tests("Events", ["Events"]),
         tests("Analytics", ["Analytics"]),
-        tests("Workers", ["Workers", "Reactor", "Analytics", "TestSupport", "millrace", logging]),
+        tests("Workers", ["Workers", "Reactor", "Events", "Analytics", "TestSupport", "millrace", logging]),
         tests("Postgres", ["Reactor", "Postgres", "TestSupport", "millrace", logging]),
-        tests("Server", ["Server", "Reactor", "HTTP", "TestSupport", logging]),
+        tests("Server", ["Server", "Reactor", "HTTP", "Events", "TestSupport", logging]),
         tests(
             "Ingest",
             ["Ingest", "Reactor", "HTTP", "Events", "Postgres", "Server", "TestSupport", "millrace", logging]
@@ -113,6 +115,10 @@ let package = Package(
                 "millrace",
                 logging, metrics,
             ]
+        ),
+        tests(
+            "Access",
+            ["Access", "Reactor", "HTTP", "Events", "Postgres", "Server", "TestSupport", "millrace", logging]
         ),
         tests("millrace", ["millrace", "Reactor", "HTTP", "Postgres", "TestSupport", arguments, logging]),
         tests("EndToEnd", ["Reactor", "HTTP", "Postgres", "TestSupport", "millrace", logging]),

@@ -34,6 +34,7 @@ struct EnvelopeReader: ~Copyable {
                 isStrict,
                 &output
             )
+            try checkAllowed(output.span.extracting(record.type.range), context.allowedTypes)
         }
         if let source = envelope.member(.source, text) {
             record.source = try self.source(text, source, isStrict, &output)
@@ -69,6 +70,14 @@ struct EnvelopeReader: ~Copyable {
             appendUUID(record.uuid, to: &output)
         }
         return record
+    }
+
+    private func checkAllowed(_ type: Span<UInt8>, _ allowed: [[UInt8]]) throws(Refusal) {
+        if allowed.isEmpty { return }
+        for candidate in allowed where candidate.count == type.count {
+            if type.indices.allSatisfy({ type[$0] == candidate[$0] }) { return }
+        }
+        throw Refusal(.typeNotAllowed, "/type", "this key may not send events of this type")
     }
 
     /// The time inside an id that is the text of a UUIDv7.

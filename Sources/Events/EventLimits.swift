@@ -30,6 +30,8 @@ package struct DecodeContext: Sendable {
     package var receivedAt: Int64
     /// Stands for an absent `source` outside strict mode.
     package var defaultSource: [UInt8]
+    /// The only types that are taken; all when empty.
+    package var allowedTypes: [[UInt8]] = []
     /// Whether every MUST of CloudEvents 1.0 is enforced.
     package var isStrict: Bool
     /// Makes the ids of events that came without one.

@@ -14,6 +14,8 @@ package enum RejectCode: String, Sendable, CaseIterable {
     case missingSpecversion = "missing_specversion"
     case invalidSpecversion = "invalid_specversion"
     case invalidType = "invalid_type"
+    /// The sender's key is for other types.
+    case typeNotAllowed = "type_not_allowed"
     case invalidSource = "invalid_source"
     case invalidID = "invalid_id"
     case invalidSubject = "invalid_subject"

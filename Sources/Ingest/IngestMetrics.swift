@@ -10,6 +10,7 @@ struct IngestMetrics: Sendable {
     private let bytes = Counter(label: "millrace_events_received_bytes_total")
     private let shed = Counter(label: "millrace_requests_shed_total")
     private let shedCount = SharedCount()
+    private let limited = Counter(label: "millrace_requests_rate_limited_total")
     private let flushes = Counter(label: "millrace_flushes_total")
     private let failures = Counter(label: "millrace_flushes_failed_total")
     private let fallbacks = Counter(label: "millrace_flush_fallbacks_total")
@@ -51,6 +52,9 @@ struct IngestMetrics: Sendable {
         shed.increment()
         shedCount.value.wrappingAdd(1, ordering: .relaxed)
     }
+
+    /// Counts a request that was refused because of its key's rate.
+    func requestLimited() { limited.increment() }
 
     var requestsShed: Int64 { shedCount.value.load(ordering: .relaxed) }
     func answered(after duration: Duration) { requestDuration.recordNanoseconds(Self.nanoseconds(duration)) }

@@ -20,7 +20,7 @@ package struct IngestRoute: Sendable {
 
     /// Adds the writing routes to `router`.
     package func add(to router: inout Router) {
-        router.add(.post, "/v1/events") { request, body in await handle(request, body) }
+        router.add(.post, "/v1/events", for: .scope(.write)) { request, body in await handle(request, body) }
     }
 
     /// How the content type says that events are laid out.
@@ -49,13 +49,31 @@ package struct IngestRoute: Sendable {
             ingestor.metrics.requestShed()
             return Self.unavailable(request, .overloaded)
         }
+        if let principal = request.principal, !principal.isAdmitted {
+            ingestor.metrics.requestLimited()
+            return Self.limited(request, principal)
+        }
+        var response: Response
         switch layout {
         case .json(let shape, let isStrict):
-            return await answerWhole(request, body, options, shape: shape, isStrict: isStrict)
+            response = await answerWhole(request, body, options, shape: shape, isStrict: isStrict)
         case .lines(let separatesRecords):
             var stream = StreamedBody(self, request, options, separatesRecords: separatesRecords)
-            return await stream.answer(body)
+            response = await stream.answer(body)
         }
+        if let principal = request.principal { response.fields += principal.rateFields }
+        return response
+    }
+
+    private static func limited(_ request: Request, _ principal: Principal) -> Response {
+        var response = request.problem(
+            429,
+            "rate_limited",
+            "This key has sent more events than its rate allows. Send them again when Retry-After has passed."
+        )
+        response.fields.append(("Retry-After", "\(max(1, principal.wholeSeconds))"))
+        response.fields += principal.rateFields
+        return response
     }
 
     private static func layout(of head: RequestHead) -> Layout? {
@@ -99,7 +117,7 @@ package struct IngestRoute: Sendable {
         do throws(BodyError) { body = try await reader.collect(atMost: bodyBytesMax) } catch {
             return request.problem(error)
         }
-        var context = context(isStrict: isStrict)
+        var context = context(isStrict: isStrict, request)
         var arena = EventArena()
         do throws(JSONBodyError) {
             _ = try JSONBody.decode(
@@ -113,6 +131,7 @@ package struct IngestRoute: Sendable {
         } catch {
             return Self.refusal(of: error, request, eventsMax: bodyEventsMax)
         }
+        request.principal?.charge(arena.records.count + arena.rejections.count)
         var answer = IngestAnswer(listsVerdicts: options.listsVerdicts)
         if options.isDryRun || arena.records.isEmpty && arena.rejections.isEmpty {
             answer.add(arena, verdicts: arena.records.map { _ in .stored })
@@ -133,8 +152,18 @@ package struct IngestRoute: Sendable {
         return Self.response(answer, .committed)
     }
 
-    func context(isStrict: Bool) -> DecodeContext {
-        DecodeContext(receivedAt: WallClock.microseconds(), isStrict: isStrict, ids: seeds.generator())
+    /// What decoding needs to know of a request: the time, and what its key says.
+    func context(isStrict: Bool, _ request: Request) -> DecodeContext {
+        var context = DecodeContext(
+            receivedAt: WallClock.microseconds(),
+            isStrict: isStrict,
+            ids: seeds.generator()
+        )
+        if let key = request.principal?.key {
+            if let source = key.source { context.defaultSource = Array(source.utf8) }
+            context.allowedTypes = key.types.map { Array($0.utf8) }
+        }
+        return context
     }
 
     static func response(_ answer: IngestAnswer, _ durability: IngestAnswer.Durability) -> Response {

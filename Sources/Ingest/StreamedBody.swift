@@ -33,13 +33,15 @@ struct StreamedBody {
     private static let chunkBytesMax = 1 << 20
     private static let chunkAgeMax = Duration.seconds(1)
     private static let chunksUnderWayMax = 2
+    /// So that a drain need not wait long.
+    private static let pauseMax = Duration.seconds(1)
 
     init(_ route: IngestRoute, _ request: Request, _ options: IngestOptions, separatesRecords: Bool) {
         self.route = route
         self.request = request
         self.options = options
         lines = EventLines(decoder: route.decoder, separatesRecords: separatesRecords)
-        context = route.context(isStrict: false)
+        context = route.context(isStrict: false, request)
         answer = IngestAnswer(listsVerdicts: options.listsVerdicts)
     }
 
@@ -72,12 +74,21 @@ struct StreamedBody {
                 throw .body(error)
             }
             switch step {
-            case .bytes: try await decode(buffer)
+            case .bytes:
+                try await decode(buffer)
+                await pause(body)
             case .nothing: try await send()
             case .end: return
             }
             buffer.removeAll(keepingCapacity: true)
         }
+    }
+
+    /// Reads no faster than the key's rate allows; the client feels it as a full socket.
+    private func pause(_ body: BodyReader) async {
+        guard let principal = request.principal else { return }
+        let wait = principal.charge(0)
+        if wait > .zero { await body.pause(for: min(wait, Self.pauseMax)) }
     }
 
     private mutating func decode(_ buffer: [UInt8]) async throws(StreamFailure) {
@@ -109,6 +120,7 @@ struct StreamedBody {
         // Bytes of a line that has not ended yet are counted with its chunk.
         if arena.records.isEmpty, arena.rejections.isEmpty { return }
         defer { chunkBytes = 0 }
+        request.principal?.charge(arena.records.count + arena.rejections.count)
         let full = arena
         arena = EventArena()
         arena.bytes.reserveCapacity(full.bytes.count)

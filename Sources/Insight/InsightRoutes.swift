@@ -41,11 +41,13 @@ package struct InsightRoutes: Sendable {
         add("/v1/stats/series", to: &router, seriesAnswer)
         add("/v1/events", to: &router, eventsAnswer)
         add("/v1/events/{id}", to: &router, receiptAnswer)
-        router.add(.get, "/healthz") { _, _ in Self.health }
-        router.add(.get, "/readyz") { _, _ in await sources.readiness().response }
-        router.add(.get, "/metrics") { _, _ in metricsText() }
+        router.add(.get, "/healthz", for: .anyone) { _, _ in Self.health }
+        router.add(.get, "/readyz", for: .anyone) { _, _ in await sources.readiness().response }
+        router.add(.get, "/metrics", for: .scope(.read)) { _, _ in metricsText() }
         for page in DashboardPage.all {
-            router.add(.get, page.path) { request, _ in page.response(ifNoneMatch: request.ifNoneMatch) }
+            router.add(.get, page.path, for: .anyone) { request, _ in
+                page.response(ifNoneMatch: request.ifNoneMatch)
+            }
         }
     }
 
@@ -54,7 +56,7 @@ package struct InsightRoutes: Sendable {
         to router: inout Router,
         _ answer: @escaping @Sendable (Request) async throws(ReadError) -> Response
     ) {
-        router.add(.get, pattern) { request, _ in
+        router.add(.get, pattern, for: .scope(.read)) { request, _ in
             do throws(ReadError) {
                 return try await answer(request)
             } catch {

@@ -96,6 +96,11 @@ package final class BodyReader {
         return body
     }
 
+    /// Reads nothing for a while; the time does not count as the client's.
+    package func pause(for duration: Duration) async {
+        await connection.stream.loop.sleep(for: duration)
+    }
+
     /// Lets go of what the request needed: an idle connection holds no window to inflate with.
     func end() {
         inflation = nil

@@ -6,7 +6,7 @@ struct ConnectionContext: Sendable {
     let router: Router
     let limits: HTTPLimits
     let inflation: InflateLimits
-    let allowsRemote: Bool
+    let access: AccessControl
     let metrics: ServerMetrics
     let count = ConnectionCount()
 }
@@ -139,10 +139,17 @@ final class Connection {
         let request: Request
         let response: Response
         switch context.router.match(head) {
-        case .handler(let handler, let parameters):
-            request = Request(head: head, parameters: parameters, peer: peer, number: nextNumber())
+        case .handler(let handler, let access, let parameters):
+            let verdict = context.access.check(head, from: peer, for: access)
+            request = Request(
+                head: head,
+                parameters: parameters,
+                peer: peer,
+                principal: verdict.principal,
+                number: nextNumber()
+            )
             body.begin(head)
-            response = await respond(to: request, with: handler)
+            response = await respond(to: request, verdict, with: handler)
         case .methodNotAllowed(let allow):
             request = plainRequest()
             let status = head.method == .other ? 501 : 405
@@ -155,7 +162,8 @@ final class Connection {
             response = refusal
         case .options(let allow):
             request = plainRequest()
-            response = Response(status: 204, contentType: nil, fields: [("Allow", allow)], bytes: [])
+            let fields = [("Allow", allow)] + context.access.preflight(head, allow: allow)
+            response = Response(status: 204, contentType: nil, fields: fields, bytes: [])
         case .notFound:
             request = plainRequest()
             response = request.problem(404, "not_found", "There is nothing at this path.")
@@ -169,13 +177,16 @@ final class Connection {
         return Request(head: head, parameters: [:], peer: peer, number: nextNumber())
     }
 
-    private func respond(to request: Request, with handler: Handler) async -> Response {
-        guard context.allowsRemote || peer.isLoopback else {
-            return request.problem(
-                403,
-                "loopback_only",
-                "Only clients on this machine are answered. Start with --open to let others in."
-            )
+    private func respond(
+        to request: Request,
+        _ verdict: AccessControl.Verdict,
+        with handler: Handler
+    ) async -> Response {
+        if case .refused(let refusal) = verdict {
+            context.metrics.accessRefused(refusal.status)
+            var response = request.problem(refusal.status, refusal.code, refusal.detail)
+            response.fields += refusal.fields
+            return response
         }
         // Answers to requests pipelined before this one are gathered to be written together, but must not
         // wait for a handler that takes its time.
@@ -183,7 +194,11 @@ final class Connection {
             isFlushRequested = true
             requestFlush()
         }
-        return await handler(request, body)
+        var response = await handler(request, body)
+        if request.head.value(.origin) != nil {
+            response.fields += context.access.sharing(with: request.head, request.principal)
+        }
+        return response
     }
 
     /// Writes the answers that are ready.

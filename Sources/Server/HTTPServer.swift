@@ -15,8 +15,8 @@ package struct HTTPServerConfiguration: Sendable {
     package var host = "127.0.0.1"
     /// 0 lets the kernel choose.
     package var port: UInt16 = 8080
-    /// Whether clients on other machines are answered.
-    package var allowsRemote = false
+    /// Who is let in.
+    package var access = AccessControl()
     package var limits = HTTPLimits()
     package var inflation = InflateLimits()
 
@@ -43,7 +43,7 @@ package struct HTTPServer: Sendable {
             router: router,
             limits: configuration.limits,
             inflation: configuration.inflation,
-            allowsRemote: configuration.allowsRemote,
+            access: configuration.access,
             metrics: ServerMetrics()
         )
         var hosts: [ConnectionHost] = []

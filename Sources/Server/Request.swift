@@ -9,6 +9,8 @@ package struct Request: Sendable {
     /// The values of the pattern's `{names}`, percent-decoded.
     package let parameters: [String: String]
     package let peer: SocketAddress
+    /// Whose key it came with; `nil` for a request that needed none.
+    package internal(set) var principal: Principal? = nil
     /// The request's number among all of this process.
     let number: UInt64
 

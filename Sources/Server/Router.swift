@@ -14,8 +14,8 @@ package struct Router: Sendable {
         /// Not tuples: a closure in a generic tuple is called through thunks, at an allocation a call.
         var handlers: [MethodHandler]
 
-        func handler(of method: HTTP.Method) -> Handler? {
-            for entry in handlers where entry.method == method { return entry.handler }
+        func handler(of method: HTTP.Method) -> MethodHandler? {
+            for entry in handlers where entry.method == method { return entry }
             return nil
         }
 
@@ -28,6 +28,7 @@ package struct Router: Sendable {
 
     struct MethodHandler: Sendable {
         let method: HTTP.Method
+        let access: Access
         let handler: Handler
     }
 
@@ -37,7 +38,7 @@ package struct Router: Sendable {
     }
 
     enum Match {
-        case handler(Handler, parameters: [String: String])
+        case handler(Handler, Access, parameters: [String: String])
         /// The path exists, with other methods.
         case methodNotAllowed(allow: String)
         case options(allow: String)
@@ -51,19 +52,25 @@ package struct Router: Sendable {
     /// Adds a handler for `pattern`, as `/v1/events/{id}`: a `{name}` stands for one path segment.
     ///
     /// A GET handler answers HEAD too. Literal routes win over patterns.
-    package mutating func add(_ method: HTTP.Method, _ pattern: String, _ handler: @escaping Handler) {
+    package mutating func add(
+        _ method: HTTP.Method,
+        _ pattern: String,
+        for access: Access,
+        _ handler: @escaping Handler
+    ) {
+        let entry = MethodHandler(method: method, access: access, handler: handler)
         let segments = pattern.split(separator: "/", omittingEmptySubsequences: true).map { part -> Segment in
             part.hasPrefix("{") ? .parameter(String(part.dropFirst().dropLast())) : .literal(String(part))
         }
         if let index = routes.firstIndex(where: { $0.segments == segments }) {
-            routes[index].handlers.append(MethodHandler(method: method, handler: handler))
+            routes[index].handlers.append(entry)
             return
         }
         let isLiteral = segments.allSatisfy { if case .literal = $0 { true } else { false } }
         let route = Route(
             segments: segments,
             literal: isLiteral ? Array(pattern.utf8) : nil,
-            handlers: [MethodHandler(method: method, handler: handler)]
+            handlers: [entry]
         )
         if isLiteral { routes.insert(route, at: 0) } else { routes.append(route) }
     }
@@ -98,10 +105,9 @@ package struct Router: Sendable {
         _ method: HTTP.Method,
         parameters: [String: String]
     ) -> Match {
-        if let handler = route.handler(of: method) { return .handler(handler, parameters: parameters) }
+        let found = route.handler(of: method) ?? (method == .head ? route.handler(of: .get) : nil)
+        if let found { return .handler(found.handler, found.access, parameters: parameters) }
         switch method {
-        case .head:
-            if let handler = route.handler(of: .get) { return .handler(handler, parameters: parameters) }
         case .options: return .options(allow: route.allow)
         default: break
         }
@@ -124,7 +130,7 @@ package struct Router: Sendable {
 }
 
 extension Span<UInt8> {
-    fileprivate func isEqual(to other: Span<UInt8>) -> Bool {
+    func isEqual(to other: Span<UInt8>) -> Bool {
         guard count == other.count else { return false }
         for index in indices where self[index] != other[index] { return false }
         return true

@@ -9,6 +9,14 @@ struct ServerMetrics: Sendable {
     private let duration = Timer(label: "millrace_http_request_duration_seconds")
     private let accepted = Counter(label: "millrace_http_connections_accepted_total")
     private let refused = Counter(label: "millrace_http_connections_refused_total")
+    private let unauthorized = Counter(
+        label: "millrace_http_access_refused_total",
+        dimensions: [("status", "401")]
+    )
+    private let forbidden = Counter(
+        label: "millrace_http_access_refused_total",
+        dimensions: [("status", "403")]
+    )
     private let open = Meter(label: "millrace_http_connections_open")
 
     init() {
@@ -22,6 +30,8 @@ struct ServerMetrics: Sendable {
         let (seconds, attoseconds) = duration.components
         self.duration.recordNanoseconds(seconds &* 1_000_000_000 &+ attoseconds / 1_000_000_000)
     }
+
+    func accessRefused(_ status: Int) { (status == 401 ? unauthorized : forbidden).increment() }
 
     func connectionOpened() {
         accepted.increment()

@@ -10,7 +10,7 @@ struct QuotedRange: Equatable, Sendable {
         text.append(copying: body.extracting(range))
         if !hasEscapes { return text }
         // The line has been read, so a bad escape is one that means nothing; such bytes stay as they are.
-        guard let string = HeaderReader.unescaped(text) else { return text }
+        guard let string = JSONReader.unescaped(text) else { return text }
         return Array(string.utf8)
     }
 }

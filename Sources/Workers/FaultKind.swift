@@ -1,3 +1,4 @@
+import Events
 import Glibc
 
 /// Jobs that break a worker in every way a supervisor must survive, and an echo to measure the pipes by.

@@ -1,3 +1,5 @@
+package import Events
+
 /// What the supervisor tells a worker.
 package enum SupervisorMessage: Equatable, Sendable {
     case hello(Hello)
@@ -35,7 +37,7 @@ package struct JobOrder: Equatable, Sendable {
     package var timeoutMilliseconds: Int64
     package var encoding: String
     package var items: Int64
-    package var parameters: [String: HeaderValue]
+    package var parameters: [String: JSONValue]
     package var body: [UInt8]
 }
 
@@ -43,7 +45,7 @@ extension SupervisorMessage {
     /// Returns the frame that carries the job.
     package static func frame(for job: WorkerJob, sequence: UInt32) -> Frame {
         let milliseconds = job.timeout.milliseconds
-        var members: [String: HeaderValue] = [
+        var members: [String: JSONValue] = [
             "id": .integer(job.id), "token": .integer(job.token), "kind": .string(job.kind),
             "timeout_ms": .integer(milliseconds), "soft_ms": .integer(milliseconds / 5 * 4),
             "attempt": .integer(Int64(job.attempt)), "crashes": .integer(Int64(job.crashes)),
@@ -51,12 +53,12 @@ extension SupervisorMessage {
             "hi": .integer(job.hi),
         ]
         if let parameters = job.parameters { members["params"] = parameters }
-        return Frame(.job, sequence: sequence, header: HeaderValue.object(members).bytes, body: job.body)
+        return Frame(.job, sequence: sequence, header: JSONValue.object(members).bytes, body: job.body)
     }
 
     /// Returns the frame of any message but a job.
     package static func frame(for hello: Hello) -> Frame {
-        let members: HeaderValue = [
+        let members: JSONValue = [
             "versions": .array(hello.versions.map { .integer($0) }),
             "caps": .array(hello.capabilities.map { .string($0) }),
             "max_frame": .integer(Int64(hello.frameBytesMax)), "server": .string(hello.server),
@@ -67,12 +69,12 @@ extension SupervisorMessage {
     }
 
     package static func cancelFrame(sequence: UInt32, reason: CancelReason) -> Frame {
-        let members: HeaderValue = ["seq": .integer(Int64(sequence)), "reason": .string(reason.rawValue)]
+        let members: JSONValue = ["seq": .integer(Int64(sequence)), "reason": .string(reason.rawValue)]
         return Frame(.cancel, sequence: sequence, header: members.bytes)
     }
 
     package static func pingFrame(n: Int64) -> Frame {
-        let members: HeaderValue = ["n": .integer(n)]
+        let members: JSONValue = ["n": .integer(n)]
         return Frame(.ping, sequence: 0, header: members.bytes)
     }
 
@@ -80,8 +82,8 @@ extension SupervisorMessage {
 
     /// Reads a frame on the worker's side.
     package init(_ frame: consuming Frame) throws(MessageError) {
-        let header = try MessageError.translate { () throws(HeaderError) in
-            try HeaderReader.object(frame.header)
+        let header = try MessageError.translate { () throws(JSONReadError) in
+            try JSONReader.object(frame.header)
         }
         switch frame.type {
         case .hello:

@@ -1,3 +1,5 @@
+package import Events
+
 /// One piece of work for a worker process.
 package struct WorkerJob: Sendable {
     package var id: Int64
@@ -16,7 +18,7 @@ package struct WorkerJob: Sendable {
     package var encoding: String
     package var body: [UInt8]
     /// An analysis' parameters; an object.
-    package var parameters: HeaderValue?
+    package var parameters: JSONValue?
 
     package init(
         id: Int64,
@@ -30,7 +32,7 @@ package struct WorkerJob: Sendable {
         hi: Int64 = 0,
         encoding: String = "ndjson",
         body: [UInt8] = [],
-        parameters: HeaderValue? = nil
+        parameters: JSONValue? = nil
     ) {
         self.id = id
         self.token = token

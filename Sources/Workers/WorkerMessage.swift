@@ -1,6 +1,8 @@
+package import Events
+
 /// Why a well-formed frame is not a valid message.
 package enum MessageError: Error, Equatable, Sendable {
-    case header(HeaderError)
+    case header(JSONReadError)
     case unknownCriticalType(FrameType)
 
     package var detail: String {
@@ -11,8 +13,8 @@ package enum MessageError: Error, Equatable, Sendable {
         }
     }
 
-    static func translate<T>(_ body: () throws(HeaderError) -> T) throws(MessageError) -> T {
-        do throws(HeaderError) {
+    static func translate<T>(_ body: () throws(JSONReadError) -> T) throws(MessageError) -> T {
+        do throws(JSONReadError) {
             return try body()
         } catch {
             throw .header(error)
@@ -52,8 +54,8 @@ package enum WorkerMessage: Equatable, Sendable {
 extension WorkerMessage {
     /// Reads a frame on the supervisor's side.
     package init(_ frame: consuming Frame) throws(MessageError) {
-        let header = try MessageError.translate { () throws(HeaderError) in
-            try HeaderReader.object(frame.header)
+        let header = try MessageError.translate { () throws(JSONReadError) in
+            try JSONReader.object(frame.header)
         }
         switch frame.type {
         case .helloOK: self = .helloOK(try Self.helloOK(header))
@@ -83,19 +85,19 @@ extension WorkerMessage {
         }
     }
 
-    private static func token(_ header: [String: HeaderValue]) throws(MessageError) -> Int64 {
+    private static func token(_ header: [String: JSONValue]) throws(MessageError) -> Int64 {
         guard let token = header["token"]?.integer else { throw .header(.missing("token")) }
         return token
     }
 
-    private static func resident(_ header: [String: HeaderValue]?) -> Int64? {
+    private static func resident(_ header: [String: JSONValue]?) -> Int64? {
         guard let kibibytes = header?["rss_kb"]?.integer, kibibytes >= 0, kibibytes < 1 << 50 else {
             return nil
         }
         return kibibytes << 10
     }
 
-    private static func helloOK(_ header: [String: HeaderValue]) throws(MessageError) -> HelloOK {
+    private static func helloOK(_ header: [String: JSONValue]) throws(MessageError) -> HelloOK {
         guard let version = header["version"]?.integer else { throw .header(.missing("version")) }
         guard let capabilities = header["caps"]?.strings else { throw .header(.missing("caps")) }
         guard let kinds = header["kinds"]?.strings else { throw .header(.missing("kinds")) }
@@ -108,7 +110,7 @@ extension WorkerMessage {
         return hello
     }
 
-    private static func fail(_ header: [String: HeaderValue]) throws(MessageError) -> WorkerMessage {
+    private static func fail(_ header: [String: JSONValue]) throws(MessageError) -> WorkerMessage {
         let cause: FailureCause
         switch header["cause"]?.string {
         case "error": cause = .error
@@ -128,7 +130,7 @@ extension WorkerMessage {
     package func frame(sequence: UInt32) -> Frame {
         switch self {
         case .helloOK(let hello):
-            let header: HeaderValue = [
+            let header: JSONValue = [
                 "version": .integer(hello.version), "caps": .array(hello.capabilities.map { .string($0) }),
                 "kinds": .array(hello.kinds.map { .string($0) }), "lang": .string(hello.language),
                 "code_version": .string(hello.codeVersion), "max_inflight": 1,
@@ -137,9 +139,9 @@ extension WorkerMessage {
         case .helloNo(let reason):
             return Self.frame(.helloNo, sequence, ["reason": .string(reason)])
         case .result(let token, let encoding, let body, let resident):
-            var header: [String: HeaderValue] = ["token": .integer(token), "enc": .string(encoding)]
+            var header: [String: JSONValue] = ["token": .integer(token), "enc": .string(encoding)]
             if let resident { header["stats"] = ["rss_kb": .integer(resident >> 10)] }
-            return Frame(.result, sequence: sequence, header: HeaderValue.object(header).bytes, body: body)
+            return Frame(.result, sequence: sequence, header: JSONValue.object(header).bytes, body: body)
         case .fail(let token, let cause, let message):
             let text = message.truncated(to: Self.messageBytesMax)
             let name = [.permanent, .cancelled].contains(cause) ? cause : .error
@@ -156,7 +158,7 @@ extension WorkerMessage {
             )
         case .partial(let token): return Self.frame(.partial, sequence, ["token": .integer(token)])
         case .pong(let n, let resident):
-            var header: [String: HeaderValue] = ["n": .integer(n)]
+            var header: [String: JSONValue] = ["n": .integer(n)]
             if let resident { header["rss_kb"] = .integer(resident >> 10) }
             return Self.frame(.pong, sequence, header)
         case .log(let level, let message):
@@ -166,9 +168,8 @@ extension WorkerMessage {
         }
     }
 
-    private static func frame(_ type: FrameType, _ sequence: UInt32, _ header: [String: HeaderValue]) -> Frame
-    {
-        Frame(type, sequence: sequence, header: HeaderValue.object(header).bytes)
+    private static func frame(_ type: FrameType, _ sequence: UInt32, _ header: [String: JSONValue]) -> Frame {
+        Frame(type, sequence: sequence, header: JSONValue.object(header).bytes)
     }
 }
 

@@ -23,14 +23,18 @@ enum HTTPClientError: Error, Equatable, Sendable, CustomStringConvertible {
 /// Confined to its loop, and to one task at a time. ``close()`` it in the end.
 final class HTTPClient {
     private let server: ServerURL
+    /// Sent with every request; from the environment, as a command line is for everybody to see.
+    private let key: String?
     private let loop: EventLoop
     private var stream: ByteStream?
     private var input = ReadBuffer(capacity: HTTPClient.readBytes)
 
     private static let readBytes = 16 << 10
 
-    init(_ server: ServerURL, on loop: EventLoop) {
+    init(_ server: ServerURL, key: String? = nil, on loop: EventLoop) {
         self.server = server
+        // A line end would let it speak for itself.
+        self.key = key.flatMap { $0.utf8.allSatisfy { 0x21...0x7E ~= $0 } ? $0 : nil }
         self.loop = loop
     }
 
@@ -95,6 +99,7 @@ final class HTTPClient {
     private func head(_ method: String, _ path: String, _ contentType: String?, _ length: Int) -> String {
         var head = "\(method) \(server.prefix)\(path) HTTP/1.1\r\nHost: \(server.address)\r\n"
         head += "User-Agent: millrace/\(Program.version)\r\nAccept: application/json\r\n"
+        if let key { head += "Authorization: Bearer \(key)\r\n" }
         if let contentType { head += "Content-Type: \(contentType)\r\nContent-Length: \(length)\r\n" }
         return head + "\r\n"
     }

@@ -87,7 +87,7 @@ struct MillraceCommand: ParsableCommand {
             """,
         version: Program.version,
         subcommands: [
-            ServeCommand.self, MigrateCommand.self, SendCommand.self, HealthCommand.self,
+            ServeCommand.self, MigrateCommand.self, SendCommand.self, KeysCommand.self, HealthCommand.self,
             BenchScanCommand.self,
             BenchWorkerCommand.self,
         ]

@@ -1,4 +1,4 @@
-import Workers
+import Events
 
 /// What the server says became of a chunk's events.
 struct SendAnswer: Equatable, Sendable {
@@ -20,7 +20,7 @@ struct SendAnswer: Equatable, Sendable {
     /// Reads the body of an answer to `POST /v1/events`; `nil` when it is none, or does not add up to
     /// `events`.
     init?(_ body: [UInt8], events: Int) {
-        guard let object = try? HeaderReader.object(body), let received = object["received"]?.integer,
+        guard let object = try? JSONReader.object(body), let received = object["received"]?.integer,
             let stored = object["stored"]?.integer, let duplicates = object["duplicates"]?.integer,
             let rejected = object["rejected"]?.integer,
             [stored, duplicates, rejected].allSatisfy({ 0...Int64(events) ~= $0 }),
@@ -73,7 +73,7 @@ enum SendVerdict: Equatable, Sendable {
 
     /// The status, and what a problem (RFC 9457) says.
     private static func reason(_ response: HTTPResponse) -> String {
-        let problem = try? HeaderReader.object(response.body)
+        let problem = try? JSONReader.object(response.body)
         let words = ["title", "detail"].compactMap { problem?[$0]?.string }.filter { !$0.isEmpty }
         return (["status \(response.status)"] + words).joined(separator: ": ")
     }

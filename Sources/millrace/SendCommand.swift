@@ -11,7 +11,8 @@ struct SendCommand: ProgramCommand {
         discussion: """
             Prints what became of the events, and the first of those that were rejected. What a failure left \
             open is sent again, which is safe for events that carry an id. The exit code is 0 when \
-            every event is stored, now or before, and 1 otherwise. Files may be compressed with gzip.
+            every event is stored, now or before, and 1 otherwise. Files may be compressed with gzip. A \
+            key is taken from MILLRACE_KEY.
             """
     )
 
@@ -67,6 +68,7 @@ struct SendCommand: ProgramCommand {
 
     func options(_ surroundings: Surroundings) throws(CommandFailure) -> SendOptions {
         var options = SendOptions(server: try ServerURL(given: url, surroundings))
+        options.key = surroundings.variable("MILLRACE_KEY")
         func number(_ flag: String?, _ name: String, _ range: ClosedRange<Int>) throws(CommandFailure) -> Int?
         {
             let variable = Setting.variable(ofKey: name)

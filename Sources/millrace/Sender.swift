@@ -3,6 +3,7 @@ import Reactor
 /// What `send` can be told.
 struct SendOptions: Sendable {
     var server: ServerURL
+    var key: String?
     /// Events of a request.
     var linesMax = 5_000
     /// Bytes that end a request's chunk, too.
@@ -69,7 +70,7 @@ actor Sender {
 
     /// One connection's share; on the loop, by the task's preference.
     private nonisolated func work() async {
-        let client = HTTPClient(options.server, on: loop)
+        let client = HTTPClient(options.server, key: options.key, on: loop)
         defer { client.close() }
         while let chunk = await take() {
             await finish(chunk, send(chunk, with: client))

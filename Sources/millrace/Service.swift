@@ -1,3 +1,4 @@
+import Access
 import Ingest
 import Insight
 import Jobs
@@ -61,6 +62,7 @@ struct Service {
         let node: ServiceNode
         let servers: [HTTPServer]
         let reading: ServiceReading
+        let keys: ServiceKeys
         do throws(ServiceFailure) {
             node = try await ServiceNode.start(
                 configuration,
@@ -70,13 +72,15 @@ struct Service {
                 onFenced: { events.send(.fenced) }
             )
             reading = ServiceReading.start(metrics, configuration, database, node, loop: loop, logger: logger)
-            servers = try await listen(node, reading)
+            keys = try await ServiceKeys.start(database, loop: loop, logger: logger)
+            servers = try await listen(node, reading, keys)
         } catch {
             await database.close(deadline: .after(configuration.drainTimeout))
             throw error
         }
         for server in servers { Output.say("listening on http://\(server.address)") }
         let code = await waitForEnd(events, servers, node)
+        await keys.stop()
         await reading.stop()
         await database.close(deadline: .after(configuration.drainTimeout))
         logger.notice("stopped")
@@ -109,25 +113,29 @@ struct Service {
 
     private func listen(
         _ node: ServiceNode,
-        _ reading: ServiceReading
+        _ reading: ServiceReading,
+        _ keys: ServiceKeys
     ) async throws(ServiceFailure) -> [HTTPServer] {
         var router = Router()
         node.ingest.add(to: &router)
         reading.routes.add(to: &router)
+        keys.routes.add(to: &router)
         var servers: [HTTPServer] = []
         for address in configuration.listen {
             var settings = HTTPServerConfiguration()
             settings.host = address.host
             settings.port = address.port
-            settings.allowsRemote = configuration.isOpen
+            settings.access = AccessControl(ring: keys.ring, isOpen: configuration.isOpen)
             do throws(SystemError) {
                 servers.append(try await HTTPServer(settings, router: router, loops: loops, logger: logger))
             } catch {
                 throw ServiceFailure(Exit.failure, "cannot listen on \(address): \(error)")
             }
         }
-        if !configuration.isOpen {
-            logger.notice("only clients on this machine are answered; --open lets everyone in")
+        if !configuration.isOpen, !keys.ring.hasKeys {
+            logger.notice(
+                "only clients on this machine are answered until there is a key; --open lets everyone in"
+            )
         }
         return servers
     }

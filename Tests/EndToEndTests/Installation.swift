@@ -75,6 +75,13 @@ struct Installation: Sendable {
         return try await RunningService(start(command + arguments), on: loop)
     }
 
+    /// Starts a second node on the same database, with a folder of its own.
+    func serveAnother() async throws -> RunningService {
+        var command = ["serve", "--listen", "127.0.0.1:0", "--workers", "1", "--data", data + "/other"]
+        if let conninfo { command += ["--database", conninfo] }
+        return try await RunningService(start(command), on: loop)
+    }
+
     /// Starts `millrace` with these arguments.
     func start(_ arguments: [String], environment: [String: String] = [:]) async throws -> RunningProgram {
         let program = RunningProgram(on: loop)

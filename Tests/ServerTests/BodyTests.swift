@@ -37,7 +37,7 @@ import Testing
     @Test func `are read as they come`() async throws {
         let seen = Event()
         try await withServer(routes: { router in
-            router.add(.post, "/peek") { request, body in
+            router.add(.post, "/peek", for: .anyone) { request, body in
                 var buffer: [UInt8] = []
                 _ = try? await body.next(into: &buffer)
                 if buffer == Array("first".utf8) { seen.happen() }
@@ -57,7 +57,7 @@ import Testing
     @Test func `that pause let the handler do something else`() async throws {
         let paused = Event()
         try await withServer(routes: { router in
-            router.add(.post, "/steps") { request, body in
+            router.add(.post, "/steps", for: .anyone) { request, body in
                 var buffer: [UInt8] = []
                 var steps = ""
                 do throws(BodyError) {
@@ -87,7 +87,7 @@ import Testing
     @Test func `that are expected are asked for once, when the handler reads`() async throws {
         let (began, asked) = (Event(), Event())
         try await withServer(routes: { router in
-            router.add(.post, "/later") { request, body in
+            router.add(.post, "/later", for: .anyone) { request, body in
                 began.happen()
                 await asked.happened()
                 return Response(bytes: (try? await body.collect(atMost: 100)) ?? [])

@@ -31,7 +31,7 @@ import Testing
         let isFirstWritten = Event()
         let isAllWritten = Counter()
         try await withServer(routes: { router in
-            router.add(.get, "/large") { _, _ in
+            router.add(.get, "/large", for: .anyone) { _, _ in
                 Response(contentType: "text/plain") { writer throws(StreamError) in
                     for _ in 0..<pieces {
                         try await writer.write(piece)
@@ -61,7 +61,7 @@ import Testing
 
     @Test func `end within a streamed answer whose handler gives up`() async throws {
         try await withServer(routes: { router in
-            router.add(.get, "/broken") { _, _ in
+            router.add(.get, "/broken", for: .anyone) { _, _ in
                 Response(contentType: "text/plain") { writer throws(StreamError) in
                     try await writer.write(Array("half".utf8))
                     throw .closed
@@ -84,7 +84,7 @@ import Testing
                 configuration.limits.writeTimeout = .milliseconds(20)
             },
             routes: { router in
-                router.add(.get, "/endless") { _, _ in
+                router.add(.get, "/endless", for: .anyone) { _, _ in
                     Response(contentType: "text/plain") { writer throws(StreamError) in
                         defer { ended.happen() }
                         while true { try await writer.write([UInt8](repeating: 0x61, count: 64 << 10)) }
@@ -227,7 +227,7 @@ import Testing
         for isOpen in [false, true] {
             try await withServer({ configuration in
                 configuration.host = "0.0.0.0"
-                configuration.allowsRemote = isOpen
+                configuration.access = AccessControl(isOpen: isOpen)
             }) { server in
                 let client = try await server.connect(to: host)
                 defer { client.close() }

@@ -10,7 +10,7 @@ import Testing
 
     /// Adds a handler that begins, waits, and answers.
     private static func addSlow(to router: inout Router, began: Event, gate: Event) {
-        router.add(.get, "/slow") { _, _ in
+        router.add(.get, "/slow", for: .anyone) { _, _ in
             began.happen()
             await gate.happened()
             return Response(bytes: Array("done".utf8))
@@ -86,7 +86,7 @@ import Testing
     @Test func `cuts off at its deadline what does not end`() async throws {
         let ended = Event()
         try await withServer(routes: { router in
-            router.add(.post, "/stuck") { _, body in
+            router.add(.post, "/stuck", for: .anyone) { _, body in
                 var buffer: [UInt8] = []
                 while (try? await body.next(into: &buffer)) == true {}
                 ended.happen()
@@ -138,7 +138,7 @@ import Testing
         let away = Counter()
         let served = loops.map { _ in Counter() }
         var router = Router()
-        router.add(.post, "/where") { request, body in
+        router.add(.post, "/where", for: .anyone) { request, body in
             let before = loops.firstIndex { $0.isCurrent }
             _ = try? await body.collect(atMost: 100)
             await Task.yield()

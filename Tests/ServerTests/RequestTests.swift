@@ -44,7 +44,7 @@ import Testing
     /// More answers than socket buffers hold: the server stops reading rather than gather them.
     @Test func `whose answers nobody reads yet do not pile up or get lost`() async throws {
         try await withServer(routes: { router in
-            router.add(.get, "/big") { _, _ in
+            router.add(.get, "/big", for: .anyone) { _, _ in
                 Response(contentType: "text/plain", bytes: [UInt8](repeating: 97, count: 50_000))
             }
         }) { server in
@@ -88,7 +88,7 @@ import Testing
     @Test func `are not held up by the handler of a later one`() async throws {
         let gate = Event()
         try await withServer(routes: { router in
-            router.add(.get, "/slow") { _, _ in
+            router.add(.get, "/slow", for: .anyone) { _, _ in
                 await gate.happened()
                 return Response(bytes: Array("slow".utf8))
             }

@@ -92,24 +92,26 @@ func withServer(
 /// What the tests ask for.
 enum TestRoutes {
     static func add(to router: inout Router) {
-        router.add(.get, "/ok") { _, _ in Response(bytes: Array("{}".utf8)) }
-        router.add(.get, "/id") { request, _ in
+        router.add(.get, "/ok", for: .anyone) { _, _ in Response(bytes: Array("{}".utf8)) }
+        router.add(.get, "/id", for: .anyone) { request, _ in
             Response(contentType: "text/plain", bytes: Array(request.id.utf8))
         }
-        router.add(.get, "/things/{id}") { request, _ in
+        router.add(.get, "/things/{id}", for: .anyone) { request, _ in
             Response(contentType: "text/plain", bytes: Array("thing \(request.parameters["id"] ?? "")".utf8))
         }
-        router.add(.put, "/things/{id}") { request, _ in Response(bytes: Array("{}".utf8)) }
-        router.add(.post, "/unread") { _, _ in Response(bytes: Array("unread".utf8)) }
-        router.add(.post, "/fail") { request, _ in request.problem(422, "no_good", "Not like this.") }
-        router.add(.post, "/echo") { request, body in
+        router.add(.put, "/things/{id}", for: .anyone) { request, _ in Response(bytes: Array("{}".utf8)) }
+        router.add(.post, "/unread", for: .anyone) { _, _ in Response(bytes: Array("unread".utf8)) }
+        router.add(.post, "/fail", for: .anyone) { request, _ in
+            request.problem(422, "no_good", "Not like this.")
+        }
+        router.add(.post, "/echo", for: .anyone) { request, body in
             do throws(BodyError) {
                 return Response(contentType: "text/plain", bytes: try await body.collect(atMost: 100_000))
             } catch {
                 return request.problem(error)
             }
         }
-        router.add(.post, "/count") { request, body in
+        router.add(.post, "/count", for: .anyone) { request, body in
             var count = 0
             var buffer: [UInt8] = []
             do throws(BodyError) {
@@ -122,7 +124,7 @@ enum TestRoutes {
             }
             return Response(contentType: "text/plain", bytes: Array("\(count)".utf8))
         }
-        router.add(.get, "/stream") { _, _ in
+        router.add(.get, "/stream", for: .anyone) { _, _ in
             Response(contentType: "text/plain") { writer throws(StreamError) in
                 for number in 0..<3 { try await writer.write(Array("piece \(number)\n".utf8)) }
             }

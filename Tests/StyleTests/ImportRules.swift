@@ -8,7 +8,7 @@ enum ImportRules {
         ["CSystem", "CPostgres", "CZlib"],
         ["Reactor", "HTTP", "Events", "Analytics"],
         ["Workers", "Postgres", "Spool", "Server"],
-        ["Ingest", "Jobs", "Insight"],
+        ["Ingest", "Jobs", "Insight", "Access"],
         ["millrace"],
     ]
 

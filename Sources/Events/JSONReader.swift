@@ -1,5 +1,5 @@
-/// Why a frame's header is not a JSON object within the bounds.
-package enum HeaderError: Error, Equatable, Sendable {
+/// Why a text is not a JSON object within the bounds.
+package enum JSONReadError: Error, Equatable, Sendable {
     case unexpectedByte(offset: Int)
     case endOfText
     case tooDeep(limit: Int)
@@ -11,22 +11,22 @@ package enum HeaderError: Error, Equatable, Sendable {
 
     package var detail: String {
         switch self {
-        case .unexpectedByte(let offset): "unexpected byte in the header's JSON at offset \(offset)"
-        case .endOfText: "the header's JSON ends too early"
-        case .tooDeep(let limit): "the header's JSON is nested deeper than \(limit)"
-        case .invalidString(let offset): "invalid string in the header's JSON at offset \(offset)"
-        case .invalidNumber(let offset): "invalid number in the header's JSON at offset \(offset)"
-        case .notAnObject: "the header is not a JSON object"
-        case .missing(let name): "the header lacks a valid member '\(name)'"
+        case .unexpectedByte(let offset): "unexpected byte in the JSON at offset \(offset)"
+        case .endOfText: "the JSON ends too early"
+        case .tooDeep(let limit): "the JSON is nested deeper than \(limit)"
+        case .invalidString(let offset): "invalid string in the JSON at offset \(offset)"
+        case .invalidNumber(let offset): "invalid number in the JSON at offset \(offset)"
+        case .notAnObject: "the JSON is not an object"
+        case .missing(let name): "there is no valid member '\(name)'"
         }
     }
 }
 
-/// Reads a frame's header into values: RFC 8259 text, already bounded to a few kilobytes by ``FrameLimits``.
+/// Reads a small JSON text (RFC 8259) into a tree of values: frames' headers, administrators' requests.
 ///
-/// Not for event bodies: it builds a tree, which costs more than all the rest of a frame. Of two members with
-/// one name the last counts, as in Python.
-package struct HeaderReader {
+/// Not for events: a tree costs more than all else that happens to one. Its callers bound the text to some
+/// kilobytes. Of two members with one name the last counts, as in Python.
+package struct JSONReader {
     package static let depthMax = 32
 
     private let text: [UInt8]
@@ -38,9 +38,9 @@ package struct HeaderReader {
     }
 
     /// Returns the members of the object that `text` is; an empty text counts as an empty object.
-    package static func object(_ text: [UInt8]) throws(HeaderError) -> [String: HeaderValue] {
+    package static func object(_ text: [UInt8]) throws(JSONReadError) -> [String: JSONValue] {
         if text.isEmpty { return [:] }
-        var reader = HeaderReader(text)
+        var reader = JSONReader(text)
         let value = try reader.value()
         reader.skipSpace()
         if reader.offset != text.count { throw .unexpectedByte(offset: reader.offset) }
@@ -49,20 +49,20 @@ package struct HeaderReader {
     }
 
     /// Returns the string whose escaped text, without its quotes, is `text`; `nil` if it is none.
-    static func unescaped(_ text: [UInt8]) -> String? {
+    package static func unescaped(_ text: [UInt8]) -> String? {
         let quote = UInt8(ascii: "\"")
-        var reader = HeaderReader([quote] + text + [quote])
+        var reader = JSONReader([quote] + text + [quote])
         // The error's offset means nothing to callers that know only the unquoted text.
         guard let string = try? reader.string(), reader.offset == reader.text.count else { return nil }
         return string
     }
 
-    private mutating func value() throws(HeaderError) -> HeaderValue {
+    private mutating func value() throws(JSONReadError) -> JSONValue {
         skipSpace()
         guard let first = peek else { throw .endOfText }
         switch first {
-        case UInt8(ascii: "{"): return try nested { reader throws(HeaderError) in try reader.members() }
-        case UInt8(ascii: "["): return try nested { reader throws(HeaderError) in try reader.elements() }
+        case UInt8(ascii: "{"): return try nested { reader throws(JSONReadError) in try reader.members() }
+        case UInt8(ascii: "["): return try nested { reader throws(JSONReadError) in try reader.elements() }
         case UInt8(ascii: "\""): return .string(try string())
         case UInt8(ascii: "t"): return try word("true", .bool(true))
         case UInt8(ascii: "f"): return try word("false", .bool(false))
@@ -73,8 +73,8 @@ package struct HeaderReader {
     }
 
     private mutating func nested(
-        _ body: (inout HeaderReader) throws(HeaderError) -> HeaderValue
-    ) throws(HeaderError) -> HeaderValue {
+        _ body: (inout JSONReader) throws(JSONReadError) -> JSONValue
+    ) throws(JSONReadError) -> JSONValue {
         if depth == Self.depthMax { throw .tooDeep(limit: Self.depthMax) }
         depth += 1
         offset += 1
@@ -83,8 +83,8 @@ package struct HeaderReader {
         return value
     }
 
-    private mutating func members() throws(HeaderError) -> HeaderValue {
-        var members: [String: HeaderValue] = [:]
+    private mutating func members() throws(JSONReadError) -> JSONValue {
+        var members: [String: JSONValue] = [:]
         skipSpace()
         if accept(UInt8(ascii: "}")) { return .object(members) }
         while true {
@@ -99,8 +99,8 @@ package struct HeaderReader {
         }
     }
 
-    private mutating func elements() throws(HeaderError) -> HeaderValue {
-        var values: [HeaderValue] = []
+    private mutating func elements() throws(JSONReadError) -> JSONValue {
+        var values: [JSONValue] = []
         skipSpace()
         if accept(UInt8(ascii: "]")) { return .array(values) }
         while true {
@@ -111,12 +111,12 @@ package struct HeaderReader {
         }
     }
 
-    private mutating func word(_ word: String, _ value: HeaderValue) throws(HeaderError) -> HeaderValue {
+    private mutating func word(_ word: String, _ value: JSONValue) throws(JSONReadError) -> JSONValue {
         for byte in word.utf8 { try expect(byte) }
         return value
     }
 
-    private mutating func number() throws(HeaderError) -> HeaderValue {
+    private mutating func number() throws(JSONReadError) -> JSONValue {
         let start = offset
         _ = accept(UInt8(ascii: "-"))
         if !accept(UInt8(ascii: "0")), skipDigits() == 0 { throw .invalidNumber(offset: start) }
@@ -142,7 +142,7 @@ package struct HeaderReader {
         return offset - start
     }
 
-    private mutating func string() throws(HeaderError) -> String {
+    private mutating func string() throws(JSONReadError) -> String {
         let start = offset
         try expect(UInt8(ascii: "\""))
         var bytes: [UInt8] = []
@@ -162,7 +162,7 @@ package struct HeaderReader {
         throw .endOfText
     }
 
-    private mutating func appendEscape(to bytes: inout [UInt8]) throws(HeaderError) {
+    private mutating func appendEscape(to bytes: inout [UInt8]) throws(JSONReadError) {
         guard let byte = peek else { throw .endOfText }
         offset += 1
         switch byte {
@@ -178,7 +178,7 @@ package struct HeaderReader {
     }
 
     /// Reads the digits after `\u`, and the second half of a surrogate pair.
-    private mutating func scalar() throws(HeaderError) -> Unicode.Scalar {
+    private mutating func scalar() throws(JSONReadError) -> Unicode.Scalar {
         let start = offset
         var code = try fourDigits()
         if code & 0xfc00 == 0xd800, accept(UInt8(ascii: "\\")), accept(UInt8(ascii: "u")) {
@@ -190,7 +190,7 @@ package struct HeaderReader {
         return scalar
     }
 
-    private mutating func fourDigits() throws(HeaderError) -> UInt32 {
+    private mutating func fourDigits() throws(JSONReadError) -> UInt32 {
         var code: UInt32 = 0
         for _ in 0..<4 {
             guard let byte = peek, let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
@@ -210,7 +210,7 @@ package struct HeaderReader {
         return true
     }
 
-    private mutating func expect(_ byte: UInt8) throws(HeaderError) {
+    private mutating func expect(_ byte: UInt8) throws(JSONReadError) {
         if accept(byte) { return }
         throw offset < text.count ? .unexpectedByte(offset: offset) : .endOfText
     }

@@ -1,13 +1,13 @@
-/// A JSON value of a frame's header.
-package indirect enum HeaderValue: Equatable, Sendable {
+/// A JSON value of a small text; see ``JSONReader``.
+package indirect enum JSONValue: Equatable, Sendable {
     case null
     case bool(Bool)
     /// A number without fraction and exponent that fits.
     case integer(Int64)
     case number(Double)
     case string(String)
-    case array([HeaderValue])
-    case object([String: HeaderValue])
+    case array([JSONValue])
+    case object([String: JSONValue])
 
     package var integer: Int64? {
         switch self {
@@ -28,12 +28,12 @@ package indirect enum HeaderValue: Equatable, Sendable {
         return strings.count == values.count ? strings : nil
     }
 
-    package var object: [String: HeaderValue]? {
+    package var object: [String: JSONValue]? {
         if case .object(let value) = self { return value }
         return nil
     }
 
-    /// Appends the value as JSON text; members in the order of their names, so that frames are reproducible.
+    /// Appends the value as JSON text; members in the order of their names, so that texts are reproducible.
     package func append(to output: inout [UInt8]) {
         switch self {
         case .null: output.append(contentsOf: "null".utf8)
@@ -85,13 +85,13 @@ package indirect enum HeaderValue: Equatable, Sendable {
     }
 }
 
-extension HeaderValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByArrayLiteral,
+extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByArrayLiteral,
     ExpressibleByDictionaryLiteral
 {
     package init(stringLiteral value: String) { self = .string(value) }
     package init(integerLiteral value: Int64) { self = .integer(value) }
-    package init(arrayLiteral elements: HeaderValue...) { self = .array(elements) }
-    package init(dictionaryLiteral elements: (String, HeaderValue)...) {
+    package init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+    package init(dictionaryLiteral elements: (String, JSONValue)...) {
         self = .object(Dictionary(elements) { _, last in last })
     }
 }
