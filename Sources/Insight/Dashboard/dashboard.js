@@ -220,6 +220,7 @@ function show(view) {
   document.body.dataset.view = view;
   if (view === "stale") return;
   byId("empty").hidden = view !== "empty";
+  byId("locked").hidden = view !== "locked";
   byId("dashboard").hidden = view !== "live";
 }
 
@@ -234,10 +235,13 @@ function say(state, words, notice, isBad) {
 // Asking
 
 async function ask(path) {
-  const answer = await fetch(path, { cache: "no-store", headers: { Accept: "application/json" }, signal: AbortSignal.timeout(8000) });
+  const headers = { Accept: "application/json" }, key = sessionStorage.getItem("key");
+  if (key) headers.Authorization = `Bearer ${key}`;
+  const answer = await fetch(path, { cache: "no-store", headers, signal: AbortSignal.timeout(8000) });
   if (answer.ok) return answer.json();
   const problem = await answer.json().catch(() => ({}));
-  throw Object.assign(new Error(problem.detail ?? `The server answered ${answer.status}.`), { isAnswer: true });
+  const isLocked = answer.status === 401 || problem.code === "insufficient_scope";
+  throw Object.assign(new Error(problem.detail ?? `The server answered ${answer.status}.`), { isAnswer: true, isLocked });
 }
 
 async function askSeries() {
@@ -270,6 +274,13 @@ async function poll() {
       askSeries().catch(() => { /* The next poll says what is wrong. */ });
     }
   } catch (error) {
+    if (error.isLocked) {
+      isAsking = false;
+      say("locked", "Locked", sessionStorage.getItem("key") ? error.message : undefined, true);
+      show("locked");
+      byId("key").focus();
+      return;
+    }
     failures += 1;
     const words = error.isAnswer ? error.message : "The service cannot be reached.";
     say("lost", "Reconnecting", `${words} Trying again.${stats ? " The numbers below are the last ones known." : ""}`, true);
@@ -293,6 +304,12 @@ byId("copy").addEventListener("click", async () => {
   }
   setTimeout(() => text("copy", "Copy"), 2000);
 });
+byId("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("key", byId("key").value.trim());
+  byId("key").value = "";
+  poll();
+});
 byId("series-chart").addEventListener("pointermove", (event) => {
   const figure = event.currentTarget, box = figure.plot, length = series[0]?.values.length ?? 0;
   if (!box || length < 2) return;
@@ -301,6 +318,6 @@ byId("series-chart").addEventListener("pointermove", (event) => {
   drawSeries();
 });
 byId("series-chart").addEventListener("pointerleave", () => { marked = undefined; drawSeries(); });
-document.addEventListener("visibilitychange", poll);
+document.addEventListener("visibilitychange", () => { if (document.body.dataset.view !== "locked") poll(); });
 new ResizeObserver(() => { if (stats) { drawRate(); drawSeries(); } }).observe(byId("dashboard"));
 poll();
