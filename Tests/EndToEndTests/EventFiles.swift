@@ -4,9 +4,11 @@ import TestSupport
 
 /// Real events under `../shared/corpora` beside the package: collected by others, no part of this repository.
 enum EventFiles {
-    static let folder = URL(filePath: #filePath)
+    /// What lies beside the project.
+    static let shared = URL(filePath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        .appending(path: "../shared/corpora/events").standardizedFileURL.path
+        .appending(path: "../shared").standardizedFileURL.path
+    static let folder = shared + "/corpora/events"
 
     static let areThere = FileManager.default.fileExists(atPath: folder)
 

@@ -11,7 +11,7 @@ struct Installation: Sendable {
     /// The connection string of the database; `nil` for the embedded one.
     let conninfo: String?
     let data: String
-    private let programs = ProgramList()
+    let programs = ProgramList()
     private let sql: PostgresConnection?
 
     /// Lends an installation on the shared cluster to `body`, on its loop; all that it has started is stopped
