@@ -35,6 +35,7 @@ package struct BatchLimits: Sendable {
 struct BatchState<Item> {
     private struct Entry {
         let item: Item
+        let sender: Int64?
         let events: Int
         let bytes: Int
     }
@@ -43,6 +44,8 @@ struct BatchState<Item> {
     private var queue: Deque<Entry> = []
     private(set) var pendingBytes = 0
     private var pendingEvents = 0
+    /// Bytes of each sender that has any in the queue.
+    private var pendingBySender: [Int64: Int] = [:]
 
     init(limits: BatchLimits) {
         self.limits = limits
@@ -56,14 +59,22 @@ struct BatchState<Item> {
     }
 
     /// Whether another item of `bytes` finds room; one always does in an empty queue, whatever its size.
-    func hasRoom(for bytes: Int) -> Bool {
-        queue.isEmpty || pendingBytes + bytes <= limits.pendingBytesMax
+    ///
+    /// A sender with a name may hold no more than what is left free, so that one that floods the queue gets
+    /// half of it, two a third each, and there is always room for who comes next (Choudhury and Hahne,
+    /// "Dynamic queue length thresholds for shared-memory packet switches", 1998).
+    func hasRoom(for bytes: Int, sender: Int64? = nil) -> Bool {
+        if queue.isEmpty { return true }
+        let free = limits.pendingBytesMax - pendingBytes
+        guard let sender, let held = pendingBySender[sender] else { return bytes <= free }
+        return held + bytes <= free
     }
 
-    mutating func add(_ item: Item, events: Int, bytes: Int) {
-        queue.append(Entry(item: item, events: events, bytes: bytes))
+    mutating func add(_ item: Item, events: Int, bytes: Int, sender: Int64? = nil) {
+        queue.append(Entry(item: item, sender: sender, events: events, bytes: bytes))
         pendingBytes += bytes
         pendingEvents += events
+        if let sender { pendingBySender[sender, default: 0] += bytes }
     }
 
     /// Takes the next flush: at least one item, and as many as fit the limits.
@@ -82,7 +93,13 @@ struct BatchState<Item> {
             bytes += next.bytes
             pendingBytes -= next.bytes
             pendingEvents -= next.events
+            release(next)
         }
         return batch
+    }
+
+    private mutating func release(_ entry: Entry) {
+        guard let sender = entry.sender, let held = pendingBySender[sender] else { return }
+        pendingBySender[sender] = held > entry.bytes ? held - entry.bytes : nil
     }
 }

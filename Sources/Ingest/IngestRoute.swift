@@ -143,6 +143,7 @@ package struct IngestRoute: Sendable {
                 requestID: request.requestID,
                 receivedAt: context.receivedAt,
                 bytes: body.count,
+                sender: request.principal?.key.id,
                 waits: false
             )
             answer.add(arena, verdicts: verdicts)

@@ -73,6 +73,9 @@ package struct Ingestor: Sendable {
     /// Requests refused because of overload since the start.
     package var requestsShed: Int64 { metrics.requestsShed }
 
+    /// Bytes that wait to be written.
+    var pendingBytes: Int { queue.pendingBytes }
+
     /// Whether a request would be refused, to say so before its body is read.
     var isOverloaded: Bool { queue.isFull }
 
@@ -86,6 +89,7 @@ package struct Ingestor: Sendable {
         requestID: RequestID,
         receivedAt: Int64,
         bytes: Int,
+        sender: Int64? = nil,
         waits: Bool
     ) async throws(IngestError) -> [Verdict] {
         let submission = Submission(
@@ -94,7 +98,8 @@ package struct Ingestor: Sendable {
             rejections: arena.rejections,
             requestID: requestID,
             receivedAt: receivedAt,
-            bytes: bytes
+            bytes: bytes,
+            sender: sender
         )
         return try await queue.submit(submission, waits: waits).get()
     }

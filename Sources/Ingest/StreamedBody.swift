@@ -131,6 +131,7 @@ struct StreamedBody {
         }
         if underWay.count == Self.chunksUnderWayMax { try await settle() }
         let (ingestor, id) = (route.ingestor, request.requestID)
+        let sender = request.principal?.key.id
         let (receivedAt, bytes) = (context.receivedAt, chunkBytes)
         let task = Task { () -> Result<[Verdict], IngestError> in
             do throws(IngestError) {
@@ -140,6 +141,7 @@ struct StreamedBody {
                         requestID: id,
                         receivedAt: receivedAt,
                         bytes: bytes,
+                        sender: sender,
                         waits: true
                     )
                 )

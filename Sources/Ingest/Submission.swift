@@ -30,6 +30,8 @@ struct Submission: Sendable {
     let receivedAt: Int64
     /// Bytes of JSON as received, for the totals.
     let bytes: Int
+    /// The key that it came with, for a fair share of the queue.
+    var sender: Int64?
 
     /// About what it occupies in memory and in a COPY, for limits.
     var weight: Int { bytes + 128 * (events.count + rejections.count) }

@@ -69,18 +69,21 @@ actor WriteQueue {
     }
 
     /// Whether a small request would be refused; from any thread.
-    nonisolated var isFull: Bool { fill.bytes.load(ordering: .relaxed) >= limits.pendingBytesMax }
+    nonisolated var isFull: Bool { pendingBytes >= limits.pendingBytesMax }
+
+    /// Bytes that wait to be written; from any thread.
+    nonisolated var pendingBytes: Int { fill.bytes.load(ordering: .relaxed) }
 
     /// Stores a submission and returns a verdict for each of its events.
     ///
     /// With `waits` it waits for room when the queue is full, as a stream does, rather than fail.
     func submit(_ submission: Submission, waits: Bool) async -> Result<[Verdict], IngestError> {
         let weight = submission.weight
-        while !state.hasRoom(for: weight) {
+        while !state.hasRoom(for: weight, sender: submission.sender) {
             if !waits || isStopping { return .failure(.overloaded) }
             await withUnsafeContinuation { waiter in
                 // Asked again: other work of the loop may have come in between.
-                if state.hasRoom(for: weight) || isStopping {
+                if state.hasRoom(for: weight, sender: submission.sender) || isStopping {
                     waiter.resume()
                 } else {
                     spaceWaiters.append(waiter)
@@ -93,7 +96,8 @@ actor WriteQueue {
             state.add(
                 Waiting(submission: submission, answer: answer),
                 events: submission.events.count,
-                bytes: weight
+                bytes: weight,
+                sender: submission.sender
             )
             noteFill()
             wakeWriter()

@@ -65,6 +65,25 @@ import Testing
         #expect(state.isWorthParallelWrite)
     }
 
+    @Test func `leaves room for others beside a sender that floods it`() {
+        var state = BatchState<Int>(limits: Self.limits())
+        var refusedAt = 0
+        while state.hasRoom(for: 100, sender: 1), refusedAt < 100 {
+            state.add(refusedAt, events: 1, bytes: 100, sender: 1)
+            refusedAt += 1
+        }
+        // Half of the 3,000 bytes that it holds at most.
+        #expect(refusedAt == 15)
+        #expect(state.hasRoom(for: 1_000, sender: 2))
+        #expect(state.hasRoom(for: 1_500), "who has no key is not held to a share")
+
+        state.add(100, events: 1, bytes: 1_000, sender: 2)
+        #expect(!state.hasRoom(for: 1, sender: 2) && state.hasRoom(for: 500, sender: 3))
+        while !state.isEmpty { _ = state.takeBatch() }
+        state.add(0, events: 1, bytes: 1, sender: 3)
+        #expect(state.hasRoom(for: 1_400, sender: 1), "what has been taken is given back")
+    }
+
     /// Random walks: no item is lost, doubled or reordered, and each flush is as large as the limits let it
     /// be.
     @Test func `keeps every item once and in order, within the limits`() {

@@ -198,6 +198,8 @@ import Testing
                     let pid = try await installation.waitingWriter()
                     // Too little for a transaction of its own, until there is more behind it.
                     let little = Task { try await node.store(Decoded.dated(1..<3)) }
+                    let deadline = TestCluster.deadline
+                    while node.ingestor.pendingBytes == 0, Deadline.now() < deadline { await Task.yield() }
                     let much = Task { try await node.store(Decoded.dated(3..<13)) }
                     _ = try await installation.waitingWriter(otherThan: pid)
                     return [first, little, much]
