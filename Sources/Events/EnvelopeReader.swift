@@ -25,16 +25,7 @@ struct EnvelopeReader: ~Copyable {
         try checkRequired(text, isStrict)
         try checkSpecversion(text, &output)
         if let type = envelope.member(.type, text) {
-            record.type = try string(
-                text,
-                type,
-                .type,
-                .invalidType,
-                bytesMax: limits.typeBytesMax,
-                isStrict,
-                &output
-            )
-            try checkAllowed(output.span.extracting(record.type.range), context.allowedTypes)
+            record.type = try self.type(text, type, isStrict, context.allowedTypes, &output)
         }
         if let source = envelope.member(.source, text) {
             record.source = try self.source(text, source, isStrict, &output)
@@ -59,6 +50,10 @@ struct EnvelopeReader: ~Copyable {
         }
         if let time = envelope.member(.time, text) {
             record.time = try self.time(text, time, receivedAt: context.receivedAt, &output)
+        } else if let time = record.idTime {
+            // Held to the same limits: an id that were dated on one try and undated on another, because the
+            // clock has moved on, would be stored twice.
+            try checkRange(of: time, receivedAt: context.receivedAt, "/id")
         }
         record.attributes = try attributes(text, isStrict, &output)
         try readData(text, &record, &output)
@@ -70,6 +65,26 @@ struct EnvelopeReader: ~Copyable {
             appendUUID(record.uuid, to: &output)
         }
         return record
+    }
+
+    private func type(
+        _ text: Span<UInt8>,
+        _ member: Member,
+        _ isStrict: Bool,
+        _ allowed: [[UInt8]],
+        _ output: inout [UInt8]
+    ) throws(Refusal) -> Slice {
+        let slice = try string(
+            text,
+            member,
+            .type,
+            .invalidType,
+            bytesMax: limits.typeBytesMax,
+            isStrict,
+            &output
+        )
+        try checkAllowed(output.span.extracting(slice.range), allowed)
+        return slice
     }
 
     private func checkAllowed(_ type: Span<UInt8>, _ allowed: [[UInt8]]) throws(Refusal) {
@@ -177,14 +192,18 @@ struct EnvelopeReader: ~Copyable {
         guard let range = unescaped(text, member, &output),
             let time = Timestamp.parse(output.span.extracting(range))
         else { throw Refusal(.invalidTime, "/time", "the time must be an RFC 3339 timestamp") }
+        try checkRange(of: time, receivedAt: receivedAt, "/time")
+        return time
+    }
+
+    private func checkRange(of time: Int64, receivedAt: Int64, _ pointer: String) throws(Refusal) {
         if time > receivedAt, time - receivedAt > limits.futureMicrosecondsMax {
             let seconds = limits.futureMicrosecondsMax / 1_000_000
-            throw Refusal(.timeInFuture, "/time", "the time is more than \(seconds) s ahead")
+            throw Refusal(.timeInFuture, pointer, "the time is more than \(seconds) s ahead")
         }
         if let retention = limits.retentionMicroseconds, time < receivedAt, receivedAt - time > retention {
-            throw Refusal(.timeTooOld, "/time", "the time is older than what is kept")
+            throw Refusal(.timeTooOld, pointer, "the time is older than what is kept")
         }
-        return time
     }
 
     private func readData(

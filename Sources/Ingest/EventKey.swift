@@ -68,9 +68,7 @@ struct PreparedEvent: Sendable {
     let isFresh: Bool
 
     /// Places the record at `position` of `arena`.
-    ///
-    /// `clockRange` is what a UUIDv7 may vouch for, in microseconds since 1970.
-    init(_ position: Int, of arena: EventArena, receivedAt: Int64, clockRange: ClosedRange<Int64>) {
+    init(_ position: Int, of arena: EventArena, receivedAt: Int64) {
         let event = arena.records[position]
         record = position
         isFresh = event.idIsGenerated
@@ -83,10 +81,7 @@ struct PreparedEvent: Sendable {
                 id: bytes.extracting(event.id.range)
             )
         }
-        if let time = event.time {
-            ts = time
-            isUndated = false
-        } else if let time = event.idTime, clockRange.contains(time) {
+        if let time = event.time ?? event.idTime {
             ts = time
             isUndated = false
         } else {

@@ -34,7 +34,6 @@ package struct IngestConfiguration: Sendable {
 /// Stores decoded events, each once.
 package struct Ingestor: Sendable {
     private let queue: WriteQueue
-    private let limits: EventLimits
     let metrics: IngestMetrics
 
     /// Makes the writers, on `loop`; ``start()`` lets them write.
@@ -44,7 +43,6 @@ package struct Ingestor: Sendable {
         database.sessionSetup += FlushStatement.sessionSetup
         let metrics = IngestMetrics()
         self.metrics = metrics
-        limits = configuration.events
         var writers: [Writer] = []
         for (index, stream) in configuration.streams.enumerated() {
             let flush = Flush(
@@ -94,7 +92,7 @@ package struct Ingestor: Sendable {
     ) async throws(IngestError) -> [Verdict] {
         let submission = Submission(
             arena: arena,
-            events: prepare(arena, receivedAt: receivedAt),
+            events: arena.records.indices.map { PreparedEvent($0, of: arena, receivedAt: receivedAt) },
             rejections: arena.rejections,
             requestID: requestID,
             receivedAt: receivedAt,
@@ -102,14 +100,5 @@ package struct Ingestor: Sendable {
             sender: sender
         )
         return try await queue.submit(submission, waits: waits).get()
-    }
-
-    /// Gives each record its key.
-    private func prepare(_ arena: EventArena, receivedAt: Int64) -> [PreparedEvent] {
-        let oldest = limits.retentionMicroseconds.map { receivedAt - $0 } ?? Int64.min
-        let clockRange = oldest...receivedAt + limits.futureMicrosecondsMax
-        return arena.records.indices.map { position in
-            PreparedEvent(position, of: arena, receivedAt: receivedAt, clockRange: clockRange)
-        }
     }
 }

@@ -75,6 +75,25 @@ import Testing
         )
     }
 
+    @Test func `comes for a UUIDv7 that is as far from now as no time may be, unless there is a time`() {
+        // Received at 2026-01-02T03:04:05Z; a UUIDv7 has milliseconds.
+        func id(_ milliseconds: Int64) -> String {
+            var ids = UUIDv7Generator(seed: 1)
+            return String(decoding: formatUUID(ids.next(microseconds: milliseconds * 1_000)), as: UTF8.self)
+        }
+        let latest = 1_767_323_045_000 + 3_600_000 as Int64
+        #expect(Decoded(#"{"type":"t","id":"\#(id(latest))"}"#).record?.idTime == latest * 1_000)
+        let future = Decoded(#"{"type":"t","id":"\#(id(latest + 1))"}"#)
+        #expect(future.code == .timeInFuture && future.rejection?.pointer == "/id")
+        let dated = #"{"type":"t","id":"\#(id(latest + 1))","time":"2026-01-02T03:04:05Z"}"#
+        #expect(Decoded(dated).rejection == nil)
+
+        var limits = EventLimits()
+        limits.retentionMicroseconds = 1_000_000
+        let old = Decoded(#"{"type":"t","id":"\#(id(1_767_323_043_000))"}"#, limits: limits)
+        #expect(old.code == .timeTooOld && old.rejection?.pointer == "/id")
+    }
+
     @Test func `comes for an event over the limit, spaces around it not counted`() {
         let fill = 262_144 - #"{"type":"t","data":""}"#.utf8.count
         let full = #"{"type":"t","data":"\#(Self.long(fill))"}"#

@@ -50,12 +50,7 @@ enum Decoded {
     static func submission(_ texts: [String], receivedAt: Int64 = 1_790_000_000_000_000) -> Submission {
         let arena = events(texts, receivedAt: receivedAt)
         let events = arena.records.indices.map {
-            PreparedEvent(
-                $0,
-                of: arena,
-                receivedAt: receivedAt,
-                clockRange: .min...receivedAt + 3_600_000_000
-            )
+            PreparedEvent($0, of: arena, receivedAt: receivedAt)
         }
         return Submission(
             arena: arena,

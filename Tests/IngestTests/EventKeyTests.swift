@@ -34,12 +34,11 @@ import Testing
 
 @Suite struct `Prepared event` {
     private static let now: Int64 = 1_790_000_000_000_000
-    private static let range = now - 86_400_000_000...now + 3_600_000_000
 
     private static func prepare(_ text: String) throws -> PreparedEvent {
         let arena = Decoded.events([text], receivedAt: now)
         try #require(arena.rejections.isEmpty, "\(arena.rejections)")
-        return PreparedEvent(0, of: arena, receivedAt: now, clockRange: range)
+        return PreparedEvent(0, of: arena, receivedAt: now)
     }
 
     /// A UUIDv7 of that moment as text.
@@ -73,13 +72,6 @@ import Testing
         #expect(try Self.prepare(text).ts == 1_767_323_045_678_901)
     }
 
-    @Test(arguments: [range.lowerBound - 1_000, range.upperBound + 1_000])
-    func `with a UUIDv7 of an impossible time is undated`(time: Int64) throws {
-        let event = try Self.prepare(#"{"id":"\#(Self.id(at: time))","type":"t"}"#)
-
-        #expect(event.isUndated && event.ts == Self.now)
-    }
-
     @Test func `with an id and no time is undated and identified by its key alone`() throws {
         let event = try Self.prepare(#"{"id":"a","type":"t","source":"/"}"#)
 
@@ -90,7 +82,7 @@ import Testing
 
     @Test func `without an id is fresh, under the id that was made for it`() throws {
         let arena = Decoded.events([#"{"type":"t"}"#], receivedAt: Self.now)
-        let event = PreparedEvent(0, of: arena, receivedAt: Self.now, clockRange: Self.range)
+        let event = PreparedEvent(0, of: arena, receivedAt: Self.now)
 
         #expect(event.isFresh && !event.isUndated)
         #expect(event.key == arena.records[0].uuid && event.ts == Self.now)
