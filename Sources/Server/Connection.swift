@@ -194,7 +194,7 @@ final class Connection {
             isFlushRequested = true
             requestFlush()
         }
-        var response = await handler(request, body)
+        var response = ResponseCoding.apply(to: await handler(request, body), for: request.head)
         if request.head.value(.origin) != nil {
             response.fields += context.access.sharing(with: request.head, request.principal)
         }

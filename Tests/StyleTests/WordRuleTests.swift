@@ -40,7 +40,7 @@ import Testing
         #expect(findings.isEmpty, "\(findings.report)")
     }
 
-    @Test func `about memory are allowed in three places, and print in the program`() {
+    @Test func `about memory are allowed in four places, and print in the program`() {
         let text = "let p: UnsafeMutablePointer<Int>"
         let places = [
             ("Reactor/X", 0), ("Postgres/LibPQ", 0), ("Server/Inflater", 0), ("Postgres/X", 1),
