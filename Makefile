@@ -1,7 +1,7 @@
 # Everything there is to type. `make help` lists it.
 #
 # Settings: ARGS (options of `make run`), FILTER (tests of `make test`), SECONDS, REPEATS and EVENTS
-# (`make bench`), IMAGE (the name of `make image`).
+# (`make bench`), IMAGE (the name of `make image`), FUZZ_SECONDS and FUZZERS (`make fuzz`).
 
 ARGS ?=
 FILTER ?=
@@ -9,12 +9,14 @@ SECONDS ?= 8
 REPEATS ?= 3
 EVENTS ?= 300000
 IMAGE ?= millrace
+FUZZ_SECONDS ?= 600
+FUZZERS ?=
 
 # The compiler itself refuses an import that the manifest does not allow.
 build := swift build --explicit-target-dependency-import-check error
 swift_code := Sources Tests Package.swift
 
-.PHONY: help run test lint format bench image setup-run setup-test setup-bench
+.PHONY: help run test lint format bench fuzz image setup-run setup-test setup-bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -29,8 +31,8 @@ test: setup-test ## build and run every test (FILTER: a regular expression of te
 
 lint: ## check the formatting of the Swift code and the syntax of the scripts
 	swift format lint --strict --parallel --recursive $(swift_code)
-	@bash -n .ci/run .ci/setup
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/setup; fi
+	@bash -n .ci/run .ci/setup Tests/Fuzzing/run
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/setup Tests/Fuzzing/run; fi
 	@if command -v python3 >/dev/null; then \
 	    python3 -c 'import ast, sys; [ast.parse(open(name).read(), name) for name in sys.argv[1:]]' \
 	        Benchmarks/run Benchmarks/*.py; fi
@@ -42,6 +44,9 @@ bench: setup-bench ## measure a release build (SECONDS, REPEATS, EVENTS); the ta
 	@$(build) -c release --product millrace >&2
 	@Benchmarks/run --binary "$$(swift build -c release --show-bin-path)/millrace" \
 	    --seconds $(SECONDS) --repeats $(REPEATS) --events $(EVENTS)
+
+fuzz: setup-test ## fuzz the parsers (FUZZ_SECONDS each; FUZZERS: some of them by name)
+	Tests/Fuzzing/run $(FUZZ_SECONDS) $(FUZZERS)
 
 image: ## build the container image with docker, podman or buildah (IMAGE: its name)
 	@if command -v docker >/dev/null && docker info >/dev/null 2>&1; then docker build -t $(IMAGE) .; \
