@@ -94,7 +94,7 @@ let package = Package(
         tests("Analytics", ["Analytics"]),
         tests("Workers", ["Workers", "Reactor", "Analytics", "TestSupport", "millrace", logging]),
         tests("Postgres", ["Reactor", "Postgres", "TestSupport", "millrace", logging]),
-        tests("Server", ["Server", "Reactor", "HTTP", "TestSupport", logging]),
+        tests("Server", ["Server", "Reactor", "HTTP", "TestSupport", logging, metrics]),
         tests(
             "Ingest",
             ["Ingest", "Reactor", "HTTP", "Events", "Postgres", "Server", "TestSupport", "millrace", logging]

@@ -58,6 +58,12 @@ package struct HTTPLimits: Equatable, Sendable {
     package var pipelinedMax = 64
     /// One read from a socket.
     package var readChunkBytes = 64 * 1024
+    /// What the buffers of all connections and the bodies that are held whole may take together.
+    ///
+    /// A body that would exceed it is answered with 503 before it is read; streamed bodies are read in small
+    /// pieces then. Buffers count as well but are never refused: without one there is no answer at all, and
+    /// ``connectionsMax`` bounds them. Sixteen of the largest bodies at once.
+    package var bufferedBytesMax = 256 * 1024 * 1024
 
     /// The defaults.
     package init() {}

@@ -9,6 +9,8 @@ package enum BodyError: Error, Equatable, Sendable {
     case unsupportedCoding
     /// It is compressed and damaged, or grows beyond the limits.
     case inflation(InflateError)
+    /// All bodies together would take too much memory: the client is to send it again later.
+    case overloaded
     /// The client is gone.
     case disconnected(StreamError)
 }
@@ -83,15 +85,23 @@ package final class BodyReader {
     /// The whole body.
     ///
     /// - Throws: ``BodyError/refused(_:)`` with `bodyTooLarge` as soon as it is known to exceed `atMost`
-    ///   bytes; before anything is read where the client has said its length. Inflated bytes count.
+    ///   bytes, ``BodyError/overloaded`` as soon as it does not fit into `HTTPLimits.bufferedBytesMax`;
+    ///   before anything is read where the client has said its length. Inflated bytes count.
     package func collect(atMost: Int) async throws(BodyError) -> [UInt8] {
         var body: [UInt8] = []
+        var held = 0
         if case .length(let length) = framing {
             if length > atMost { throw fail(.bodyTooLarge(limit: atMost)) }
+            guard connection.holdBody(length) else { throw .overloaded }
+            held = length
             body.reserveCapacity(length)
         }
         while try await next(into: &body) {
             if body.count > atMost { throw fail(.bodyTooLarge(limit: atMost)) }
+            if body.count > held {
+                held = body.capacity
+                guard connection.holdBody(held) else { throw .overloaded }
+            }
         }
         return body
     }
@@ -99,6 +109,7 @@ package final class BodyReader {
     /// Lets go of what the request needed: an idle connection holds no window to inflate with.
     func end() {
         inflation = nil
+        connection.releaseBody()
     }
 
     /// Passes over what has already come of a body that nobody read; `true` when that was all of it.

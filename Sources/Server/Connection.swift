@@ -8,7 +8,7 @@ struct ConnectionContext: Sendable {
     let inflation: InflateLimits
     let allowsRemote: Bool
     let metrics: ServerMetrics
-    let count = ConnectionCount()
+    let load: ServerLoad
 }
 
 /// One client's connection: reads requests, has them answered, writes the answers, in order.
@@ -52,7 +52,7 @@ final class Connection {
         self.nextNumber = nextNumber
         self.requestFlush = requestFlush
         peer = accepted.peer
-        io = ConnectionIO(stream: accepted.stream, limits: context.limits, pool: pool)
+        io = ConnectionIO(stream: accepted.stream, context: context, pool: pool)
         body = BodyReader(connection: io, inflateLimits: context.inflation)
         parser = RequestParser(limits: context.limits)
     }
@@ -69,7 +69,7 @@ final class Connection {
         } catch {
             // The client is gone or does not read: there is nobody to tell.
         }
-        io.stream.close()
+        io.close()
     }
 
     /// Ends the connection now, whatever it does.
@@ -210,6 +210,7 @@ final class Connection {
             encoded.framing = response.status == 204 || response.status == 304 ? .none : .length(bytes.count)
             encoded.append(to: &io.output)
             if !isHead { io.output += bytes }
+            io.countBuffers()
             if io.output.count >= context.limits.readChunkBytes { try await io.flushReusing() }
         case .stream(let produce):
             let isChunked = head.versionMinor >= 1

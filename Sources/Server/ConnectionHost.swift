@@ -1,21 +1,6 @@
 import HTTP
 import Logging
 import Reactor
-import Synchronization
-
-/// Counts the connections open on all loops.
-final class ConnectionCount: Sendable {
-    private let open = Atomic<Int>(0)
-
-    /// Counts one more, unless there are `max` already.
-    func enter(max: Int) -> Bool {
-        if open.wrappingAdd(1, ordering: .relaxed).newValue <= max { return true }
-        leave()
-        return false
-    }
-
-    func leave() { open.wrappingSubtract(1, ordering: .relaxed) }
-}
 
 /// Accepts connections on one loop, serves them and ends them.
 actor ConnectionHost {
@@ -70,7 +55,7 @@ actor ConnectionHost {
     }
 
     private func admit(_ newcomer: Accepted) {
-        guard !isDraining, context.count.enter(max: context.limits.connectionsMax) else {
+        guard !isDraining, context.load.enter(max: context.limits.connectionsMax) else {
             context.metrics.connectionRefused()
             refuse(newcomer)
             return
@@ -119,7 +104,7 @@ actor ConnectionHost {
     private func serve(_ number: UInt64) async {
         await connections[number]?.run()
         connections[number] = nil
-        context.count.leave()
+        context.load.leave()
         context.metrics.connectionClosed()
         if connections.isEmpty {
             for waiter in emptied { waiter.resume() }

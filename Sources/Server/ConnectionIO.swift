@@ -10,15 +10,23 @@ final class ConnectionIO {
     var input = ReadBuffer(capacity: 0)
     var output: [UInt8] = []
     private let pool: BufferPool
+    private let metrics: ServerMetrics
+    private var share: MemoryShare
+    /// Of an answer that is being written and no longer in `output`.
+    private var sendingBytes = 0
+    /// Of a body that is held whole.
+    private var bodyBytes = 0
 
     /// A read asks for this much; at first for what a pooled buffer has room for, and for
     /// `HTTPLimits.readChunkBytes` from a client that keeps it full.
     private var readBytes = BufferPool.bufferBytes
 
-    init(stream: ByteStream, limits: HTTPLimits, pool: BufferPool) {
+    init(stream: ByteStream, context: ConnectionContext, pool: BufferPool) {
         self.stream = stream
-        self.limits = limits
         self.pool = pool
+        limits = context.limits
+        metrics = context.metrics
+        share = MemoryShare(of: context.load, bytesMax: context.limits.bufferedBytesMax)
     }
 
     /// Reads once, waiting until `deadline`; 0 is the end of the stream.
@@ -32,7 +40,7 @@ final class ConnectionIO {
         }
         do throws(StreamError) {
             let count = try await stream.read(into: &input, atMost: readBytes, deadline: deadline)
-            if count == readBytes { readBytes = limits.readChunkBytes }
+            if count > 0 { noteRead(count) }
             return .success(count)
         } catch {
             return .failure(error)
@@ -43,7 +51,7 @@ final class ConnectionIO {
     func tryFill() throws(StreamError) -> ReadOutcome {
         if input.bytes.isEmpty, stream.isReadable { input = pool.takeInput() }
         let outcome = try stream.tryRead(into: &input, atMost: readBytes)
-        if outcome == .bytes(readBytes) { readBytes = limits.readChunkBytes }
+        if case .bytes(let count) = outcome { noteRead(count) }
         return outcome
     }
 
@@ -73,12 +81,17 @@ final class ConnectionIO {
         var written = 0
         var mark = 0
         var deadline = Deadline.never
+        defer { noteSent() }
         while written < bytes.count {
             written += try stream.tryWrite(bytes, from: written)
             if written == bytes.count { return }
             if written >= mark {
                 mark = written + limits.readChunkBytes
                 deadline = .after(limits.writeTimeout)
+            }
+            if sendingBytes == 0 {
+                sendingBytes = bytes.count
+                countBuffers()
             }
             try await stream.untilWritable(deadline: deadline)
         }
@@ -115,5 +128,55 @@ final class ConnectionIO {
         pool.give(input: usedInput)
         pool.give(output: usedOutput)
         readBytes = BufferPool.bufferBytes
+        share.release()
+    }
+
+    /// Ends the connection and gives back all that it held.
+    func close() {
+        stream.close()
+        (sendingBytes, bodyBytes) = (0, 0)
+        releaseBuffers()
+    }
+
+    // MARK: Memory
+
+    private var heldBytes: Int { input.bytes.count + output.capacity + sendingBytes + bodyBytes }
+
+    /// Counts the buffers as they are now.
+    func countBuffers() { share.hold(heldBytes) }
+
+    /// Counts a body of so many bytes; `false` when there is no memory left for it.
+    func holdBody(_ bytes: Int) -> Bool {
+        guard share.tryHold(heldBytes - bodyBytes + bytes) else {
+            metrics.reached(.bufferedBytes)
+            return false
+        }
+        bodyBytes = bytes
+        return true
+    }
+
+    /// Gives back what the body held.
+    func releaseBody() {
+        if bodyBytes == 0 { return }
+        bodyBytes = 0
+        countBuffers()
+    }
+
+    /// Counts what a read has brought, and makes room for larger ones if the client fills them and there is
+    /// memory for it.
+    private func noteRead(_ count: Int) {
+        if count == readBytes, readBytes < limits.readChunkBytes,
+            share.tryHold(heldBytes + limits.readChunkBytes)
+        {
+            readBytes = limits.readChunkBytes
+        } else {
+            countBuffers()
+        }
+    }
+
+    private func noteSent() {
+        if sendingBytes == 0 { return }
+        sendingBytes = 0
+        countBuffers()
     }
 }

@@ -6,6 +6,7 @@
 // finds the handler (``Router``), lends it the body (``BodyReader``) and writes the ``Response``. What
 // handlers do lives in Ingest and Insight; what bytes mean lives in HTTP.
 
+package import CoreMetrics
 package import HTTP
 package import Logging
 package import Reactor
@@ -19,6 +20,10 @@ package struct HTTPServerConfiguration: Sendable {
     package var allowsRemote = false
     package var limits = HTTPLimits()
     package var inflation = InflateLimits()
+    /// What counts against the limits; shared by the servers of a process.
+    package var load = ServerLoad()
+    /// Makes the metrics.
+    package var metrics: any MetricsFactory = MetricsSystem.factory
 
     package init() {}
 }
@@ -44,7 +49,8 @@ package struct HTTPServer: Sendable {
             limits: configuration.limits,
             inflation: configuration.inflation,
             allowsRemote: configuration.allowsRemote,
-            metrics: ServerMetrics()
+            metrics: ServerMetrics(configuration.metrics),
+            load: configuration.load
         )
         var hosts: [ConnectionHost] = []
         var port = configuration.port

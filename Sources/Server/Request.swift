@@ -53,6 +53,14 @@ package struct Request: Sendable {
             response.fields.append(("Accept-Encoding", BodyCoding.accepted))
             return response
         case .inflation(let error): return problem(error)
+        case .overloaded:
+            var response = problem(
+                503,
+                "overloaded",
+                "All memory for requests is taken. Send it again shortly."
+            )
+            response.fields.append(("Retry-After", "1"))
+            return response
         // Nobody is left to read it; it only ends the handler in the ordinary way.
         case .disconnected: return problem(400, "incomplete_body", "The connection ended within the body.")
         }

@@ -6,15 +6,31 @@ import Reactor
 /// One value for all loops; swift-metrics makes the counting safe.
 struct ServerMetrics: Sendable {
     private let answers: [Counter]
-    private let duration = Timer(label: "millrace_http_request_duration_seconds")
-    private let accepted = Counter(label: "millrace_http_connections_accepted_total")
-    private let refused = Counter(label: "millrace_http_connections_refused_total")
-    private let open = Meter(label: "millrace_http_connections_open")
+    private let limits: [Counter]
+    private let duration: Timer
+    private let accepted: Counter
+    private let refused: Counter
+    private let open: Meter
 
-    init() {
+    init(_ factory: any MetricsFactory) {
         answers = (1...5).map {
-            Counter(label: "millrace_http_responses_total", dimensions: [("class", "\($0)xx")])
+            Counter(
+                label: "millrace_http_responses_total",
+                dimensions: [("class", "\($0)xx")],
+                factory: factory
+            )
         }
+        limits = ServerLimit.allCases.map {
+            Counter(
+                label: "millrace_http_limit_reached_total",
+                dimensions: [("limit", $0.name)],
+                factory: factory
+            )
+        }
+        duration = Timer(label: "millrace_http_request_duration_seconds", factory: factory)
+        accepted = Counter(label: "millrace_http_connections_accepted_total", factory: factory)
+        refused = Counter(label: "millrace_http_connections_refused_total", factory: factory)
+        open = Meter(label: "millrace_http_connections_open", factory: factory)
     }
 
     func answered(status: Int, after duration: Duration) {
@@ -31,4 +47,7 @@ struct ServerMetrics: Sendable {
     func connectionClosed() { open.decrement() }
 
     func connectionRefused() { refused.increment() }
+
+    /// Counts that a request or a connection has met a bound.
+    func reached(_ limit: ServerLimit) { limits[limit.rawValue].increment() }
 }

@@ -115,11 +115,13 @@ struct Service {
         node.ingest.add(to: &router)
         reading.routes.add(to: &router)
         var servers: [HTTPServer] = []
+        let load = ServerLoad()
         for address in configuration.listen {
             var settings = HTTPServerConfiguration()
             settings.host = address.host
             settings.port = address.port
             settings.allowsRemote = configuration.isOpen
+            settings.load = load
             do throws(SystemError) {
                 servers.append(try await HTTPServer(settings, router: router, loops: loops, logger: logger))
             } catch {

@@ -24,6 +24,7 @@ enum MetricCatalogue {
         "millrace_http_connections_accepted_total": "Connections that were accepted.",
         "millrace_http_connections_refused_total": "Connections that were refused.",
         "millrace_http_connections_open": "Connections that are open.",
+        "millrace_http_limit_reached_total": "Requests and connections that met a limit of the server.",
         "millrace_postgres_connects_total": "Connections made to PostgreSQL.",
         "millrace_postgres_connect_failures_total": "Attempts to connect to PostgreSQL that failed.",
         "millrace_postgres_connections_lost_total": "Connections to PostgreSQL that broke.",
