@@ -52,8 +52,14 @@ package struct HTTPLimits: Equatable, Sendable {
     /// For requests under way when the server stops.
     package var drainTimeout = Duration.seconds(30)
 
-    /// Connections open at once; above, the newest is closed.
+    /// Connections open at once.
+    ///
+    /// 503 for the newest above, and the end.
     package var connectionsMax = 10_000
+    /// Connections open at once from one IPv4 address or one IPv6 network of 64 bits; 0 for no such bound.
+    ///
+    /// 503 for the newest above, and the end. Off, because behind a proxy all clients are one address.
+    package var connectionsPerAddressMax = 0
     /// Answers that may wait in the output before reading stops.
     package var pipelinedMax = 64
     /// One read from a socket.

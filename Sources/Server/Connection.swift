@@ -17,7 +17,7 @@ struct ConnectionContext: Sendable {
 /// answer is not ready. Everything here belongs to that loop.
 final class Connection {
     private let context: ConnectionContext
-    private let peer: SocketAddress
+    let peer: SocketAddress
     private let io: ConnectionIO
     private let body: BodyReader
     private var parser: RequestParser

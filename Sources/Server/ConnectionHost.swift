@@ -55,9 +55,18 @@ actor ConnectionHost {
     }
 
     private func admit(_ newcomer: Accepted) {
-        guard !isDraining, context.load.enter(max: context.limits.connectionsMax) else {
-            context.metrics.connectionRefused()
-            refuse(newcomer)
+        if isDraining {
+            refuse(newcomer, "The server is about to stop. Try again shortly.")
+            return
+        }
+        if let limit = context.load.enter(from: newcomer.peer, context.limits) {
+            context.metrics.reached(limit)
+            refuse(
+                newcomer,
+                limit == .connectionsPerAddress
+                    ? "All connections that one address may have are taken. Try again shortly."
+                    : "All connections are taken. Try again shortly."
+            )
             return
         }
         accepted += 1
@@ -76,11 +85,12 @@ actor ConnectionHost {
     }
 
     /// One honest answer, if the socket takes it at once, and the end.
-    private func refuse(_ newcomer: Accepted) {
+    private func refuse(_ newcomer: Accepted, _ detail: String) {
+        context.metrics.connectionRefused()
         let problem = Problem(
             status: 503,
             code: "too_many_connections",
-            detail: "All connections are taken. Try again shortly.",
+            detail: detail,
             requestID: RequestID(number: nextNumber()).text
         )
         let body = problem.json()
@@ -102,9 +112,10 @@ actor ConnectionHost {
     }
 
     private func serve(_ number: UInt64) async {
-        await connections[number]?.run()
+        guard let connection = connections[number] else { return }
+        await connection.run()
         connections[number] = nil
-        context.load.leave()
+        context.load.leave(from: connection.peer, context.limits)
         context.metrics.connectionClosed()
         if connections.isEmpty {
             for waiter in emptied { waiter.resume() }

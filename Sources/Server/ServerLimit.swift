@@ -2,12 +2,14 @@
 ///
 /// The raw value is the counter's place.
 enum ServerLimit: Int, CaseIterable, Sendable {
-    case bufferedBytes
+    case bufferedBytes, connections, connectionsPerAddress
 
     /// The label of the metric.
     var name: String {
         switch self {
         case .bufferedBytes: "buffered_bytes"
+        case .connections: "connections"
+        case .connectionsPerAddress: "connections_per_address"
         }
     }
 }

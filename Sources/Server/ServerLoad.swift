@@ -1,3 +1,5 @@
+import HTTP
+import Reactor
 import Synchronization
 
 /// What the connections of all loops hold together, for the bounds of `HTTPLimits`.
@@ -6,6 +8,8 @@ import Synchronization
 package final class ServerLoad: Sendable {
     private let connections = Atomic<Int>(0)
     private let bytes = Atomic<Int>(0)
+    /// Connections by where they come from; empty while there is no bound for these.
+    private let networks = Mutex<[ClientNetwork: Int]>([:])
 
     /// Nothing is held yet.
     package init() {}
@@ -16,14 +20,41 @@ package final class ServerLoad: Sendable {
     /// Bytes of the connections' buffers and of bodies that are held whole.
     package var bufferedBytes: Int { bytes.load(ordering: .relaxed) }
 
-    /// Counts one connection more, unless there are `max` already.
-    func enter(max: Int) -> Bool {
-        if connections.wrappingAdd(1, ordering: .relaxed).newValue <= max { return true }
-        leave()
-        return false
+    /// Counts one connection more, or returns the limit that is against it.
+    func enter(from peer: SocketAddress, _ limits: HTTPLimits) -> ServerLimit? {
+        guard connections.wrappingAdd(1, ordering: .relaxed).newValue <= limits.connectionsMax else {
+            connections.wrappingSubtract(1, ordering: .relaxed)
+            return .connections
+        }
+        guard enterNetwork(of: peer, max: limits.connectionsPerAddressMax) else {
+            connections.wrappingSubtract(1, ordering: .relaxed)
+            return .connectionsPerAddress
+        }
+        return nil
     }
 
-    func leave() { connections.wrappingSubtract(1, ordering: .relaxed) }
+    /// Counts one connection less, which ``enter(from:_:)`` has let in with the same limits.
+    func leave(from peer: SocketAddress, _ limits: HTTPLimits) {
+        connections.wrappingSubtract(1, ordering: .relaxed)
+        if limits.connectionsPerAddressMax == 0 { return }
+        let network = ClientNetwork(peer)
+        networks.withLock { networks in
+            let left = networks[network, default: 0] - 1
+            // Clients come and go; those without connections are forgotten.
+            networks[network] = left > 0 ? left : nil
+        }
+    }
+
+    private func enterNetwork(of peer: SocketAddress, max: Int) -> Bool {
+        if max == 0 { return true }
+        let network = ClientNetwork(peer)
+        return networks.withLock { networks in
+            let open = networks[network, default: 0]
+            if open >= max { return false }
+            networks[network] = open + 1
+            return true
+        }
+    }
 
     /// Counts `count` bytes more, unless that makes more than `max`.
     func take(_ count: Int, max: Int) -> Bool {

@@ -1,3 +1,4 @@
+import HTTP
 import Ingest
 import Insight
 import Jobs
@@ -122,6 +123,8 @@ struct Service {
             settings.port = address.port
             settings.allowsRemote = configuration.isOpen
             settings.load = load
+            settings.limits.connectionsMax = configuration.connectionsMax
+            settings.limits.connectionsPerAddressMax = configuration.connectionsPerAddressMax
             do throws(SystemError) {
                 servers.append(try await HTTPServer(settings, router: router, loops: loops, logger: logger))
             } catch {

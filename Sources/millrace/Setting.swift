@@ -11,6 +11,8 @@ enum Setting: String, CaseIterable, Sendable {
     case log
     case logLevel = "log-level"
     case maxBody = "max-body"
+    case maxConnections = "max-connections"
+    case maxConnectionsPerAddress = "max-connections-per-address"
     case drainTimeout = "drain-timeout"
     case name
 
@@ -45,7 +47,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .listen: "host:port"
         case .database: "url"
         case .data: "dir"
-        case .workers, .loops, .writers: "n"
+        case .workers, .loops, .writers, .maxConnections, .maxConnectionsPerAddress: "n"
         case .log: "format"
         case .logLevel: "level"
         case .maxBody: "size"
@@ -72,6 +74,9 @@ enum Setting: String, CaseIterable, Sendable {
         case .logLevel:
             "The least severe level to log: trace, debug, info, notice, warning, error or critical."
         case .maxBody: "The largest request body, in bytes or like 16MiB. Streamed NDJSON has no limit."
+        case .maxConnections: "Connections open at once; one more is answered with 503."
+        case .maxConnectionsPerAddress:
+            "Connections open at once from one IPv4 address or one IPv6 /64; 0 for no such limit."
         case .drainTimeout: "How long a stop may wait for requests and jobs under way, like 30s or 2m."
         case .name: "What to call this node in logs and statistics."
         }
@@ -85,7 +90,8 @@ enum Setting: String, CaseIterable, Sendable {
         case .database: "none"
         case .log: "text on a terminal, else json"
         case .name: "the host's name"
-        case .listen, .data, .writers, .open, .noMigrate, .logLevel, .maxBody, .drainTimeout:
+        case .listen, .data, .writers, .open, .noMigrate, .logLevel, .maxBody, .maxConnections,
+            .maxConnectionsPerAddress, .drainTimeout:
             defaultText(on: Machine(cores: 1, hostName: "", logsToTerminal: false)) ?? ""
         }
     }
@@ -103,6 +109,8 @@ enum Setting: String, CaseIterable, Sendable {
         case .log: machine.logsToTerminal ? "text" : "json"
         case .logLevel: "info"
         case .maxBody: "16MiB"
+        case .maxConnections: "10000"
+        case .maxConnectionsPerAddress: "0"
         case .drainTimeout: "30s"
         case .name: machine.hostName
         }
