@@ -45,6 +45,10 @@ package struct HTTPLimits: Equatable, Sendable {
     ///
     /// 408 below it.
     package var bodyBytesPerSecondMin = 1024
+    /// From a request's head to the end of a body that is held whole, however well it keeps coming.
+    ///
+    /// 408 after it. The largest body has to come at 55 KB/s; streamed bodies may take as long as they like.
+    package var requestTimeout = Duration.seconds(300)
     /// Between two requests of a connection; closed silently after it.
     package var idleTimeout = Duration.seconds(75)
     /// For a client that does not read its answer.
@@ -60,7 +64,9 @@ package struct HTTPLimits: Equatable, Sendable {
     ///
     /// 503 for the newest above, and the end. Off, because behind a proxy all clients are one address.
     package var connectionsPerAddressMax = 0
-    /// Answers that may wait in the output before reading stops.
+    /// Answers to pipelined requests that may wait to be written together.
+    ///
+    /// Then they are written, and no request is read until the client has taken them.
     package var pipelinedMax = 64
     /// One read from a socket.
     package var readChunkBytes = 64 * 1024

@@ -40,6 +40,7 @@ package enum RequestError: Error, Equatable, Sendable {
     // Found by the connection, which has the clock and sees the stream end.
     case headTimedOut
     case bodyTimedOut
+    case requestTimedOut
     case incompleteBody
 
     /// The status of the answer.
@@ -50,7 +51,7 @@ package enum RequestError: Error, Equatable, Sendable {
             .contentLengthWithTransferEncoding, .transferEncodingInHTTP10, .malformedTransferEncoding,
             .malformedChunk, .chunkExtensionsTooLarge, .malformedTrailer, .incompleteBody:
             400
-        case .headTimedOut, .bodyTimedOut: 408
+        case .headTimedOut, .bodyTimedOut, .requestTimedOut: 408
         case .contentLengthTooLarge, .bodyTooLarge: 413
         case .targetTooLong: 414
         case .unknownExpectation: 417
@@ -89,7 +90,7 @@ package enum RequestError: Error, Equatable, Sendable {
         case .malformedTrailer: "malformed_trailer"
         case .trailersTooLarge: "trailers_too_large"
         case .bodyTooLarge: "body_too_large"
-        case .headTimedOut, .bodyTimedOut: "request_timeout"
+        case .headTimedOut, .bodyTimedOut, .requestTimedOut: "request_timeout"
         case .incompleteBody: "incomplete_body"
         }
     }
@@ -130,6 +131,7 @@ package enum RequestError: Error, Equatable, Sendable {
         case .bodyTooLarge(let limit): "The body is larger than \(limit) bytes."
         case .headTimedOut: "The headers did not arrive in time."
         case .bodyTimedOut: "The body did not arrive in time."
+        case .requestTimedOut: "The request took too long in all."
         case .incompleteBody: "The connection ended in the middle of the body."
         }
     }

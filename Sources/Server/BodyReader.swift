@@ -36,6 +36,7 @@ package final class BodyReader {
     private var mustInvite = false
     private var received = 0
     private var waited = Duration.zero
+    private var started = Deadline.never
     /// Set once the body's framing has broken a rule: what follows cannot be trusted to be a request.
     private(set) var hasFailed = false
 
@@ -46,8 +47,9 @@ package final class BodyReader {
         decoder = BodyDecoder(.none, limits: connection.limits, bodyBytesMax: nil)
     }
 
-    /// Gets ready for the body of the request that `head` begins.
-    func begin(_ head: RequestHead) {
+    /// Gets ready for the body of the request whose `head` was complete at `started`.
+    func begin(_ head: RequestHead, at started: Deadline) {
+        self.started = started
         framing = head.framing
         decoder = BodyDecoder(head.framing, limits: connection.limits, bodyBytesMax: nil)
         mustInvite = head.expectsContinue
@@ -86,7 +88,8 @@ package final class BodyReader {
     ///
     /// - Throws: ``BodyError/refused(_:)`` with `bodyTooLarge` as soon as it is known to exceed `atMost`
     ///   bytes, ``BodyError/overloaded`` as soon as it does not fit into `HTTPLimits.bufferedBytesMax`;
-    ///   before anything is read where the client has said its length. Inflated bytes count.
+    ///   before anything is read where the client has said its length. Inflated bytes count. The same with
+    ///   `requestTimedOut` when it takes longer than `HTTPLimits.requestTimeout` in all.
     package func collect(atMost: Int) async throws(BodyError) -> [UInt8] {
         var body: [UInt8] = []
         var held = 0
@@ -96,14 +99,19 @@ package final class BodyReader {
             held = length
             body.reserveCapacity(length)
         }
-        while try await next(into: &body) {
+        let deadline = started.advanced(by: connection.limits.requestTimeout)
+        while true {
+            switch try await next(into: &body, until: deadline) {
+            case .bytes: break
+            case .end: return body
+            case .nothing: throw fail(.requestTimedOut)
+            }
             if body.count > atMost { throw fail(.bodyTooLarge(limit: atMost)) }
             if body.count > held {
                 held = body.capacity
                 guard connection.holdBody(held) else { throw .overloaded }
             }
         }
-        return body
     }
 
     /// Lets go of what the request needed: an idle connection holds no window to inflate with.

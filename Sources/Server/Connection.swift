@@ -141,10 +141,10 @@ final class Connection {
         switch context.router.match(head) {
         case .handler(let handler, let parameters):
             request = Request(head: head, parameters: parameters, peer: peer, number: nextNumber())
-            body.begin(head)
+            body.begin(head, at: started)
             response = await respond(to: request, with: handler)
         case .methodNotAllowed(let allow):
-            request = plainRequest()
+            request = plainRequest(at: started)
             let status = head.method == .other ? 501 : 405
             var refusal = request.problem(
                 status,
@@ -154,18 +154,18 @@ final class Connection {
             refusal.fields.append(("Allow", allow))
             response = refusal
         case .options(let allow):
-            request = plainRequest()
+            request = plainRequest(at: started)
             response = Response(status: 204, contentType: nil, fields: [("Allow", allow)], bytes: [])
         case .notFound:
-            request = plainRequest()
+            request = plainRequest(at: started)
             response = request.problem(404, "not_found", "There is nothing at this path.")
         }
         context.metrics.answered(status: response.status, after: Deadline.now().duration(since: started))
         try await write(response, to: request)
     }
 
-    private func plainRequest() -> Request {
-        body.begin(head)
+    private func plainRequest(at started: Deadline) -> Request {
+        body.begin(head, at: started)
         return Request(head: head, parameters: [:], peer: peer, number: nextNumber())
     }
 
@@ -211,7 +211,7 @@ final class Connection {
             encoded.append(to: &io.output)
             if !isHead { io.output += bytes }
             io.countBuffers()
-            if io.output.count >= context.limits.readChunkBytes { try await io.flushReusing() }
+            if io.noteAnswer() { try await io.flushReusing() }
         case .stream(let produce):
             let isChunked = head.versionMinor >= 1
             if !isChunked { mustClose = true }

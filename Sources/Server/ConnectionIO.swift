@@ -9,6 +9,8 @@ final class ConnectionIO {
     let limits: HTTPLimits
     var input = ReadBuffer(capacity: 0)
     var output: [UInt8] = []
+    /// Answers in `output`.
+    private var answers = 0
     private let pool: BufferPool
     private let metrics: ServerMetrics
     private var share: MemoryShare
@@ -68,10 +70,17 @@ final class ConnectionIO {
         }
     }
 
+    /// Counts an answer in the output; `true` when it is to be written before another request is read.
+    func noteAnswer() -> Bool {
+        answers += 1
+        return answers >= limits.pipelinedMax || output.count >= limits.readChunkBytes
+    }
+
     /// Writes the pending output.
     func flush() async throws(StreamError) {
         let pending = output
         output = []
+        answers = 0
         try await send(pending)
     }
 
@@ -102,6 +111,7 @@ final class ConnectionIO {
         // The connection's own task will meet the error.
         guard !output.isEmpty, let written = try? stream.tryWrite(output) else { return }
         output.removeFirst(written)
+        if output.isEmpty { answers = 0 }
     }
 
     /// Writes the pending output if the kernel takes it at once, keeping the buffer for the next answer.
@@ -112,6 +122,7 @@ final class ConnectionIO {
             try await flush()
         } else {
             output.removeAll(keepingCapacity: true)
+            answers = 0
         }
     }
 

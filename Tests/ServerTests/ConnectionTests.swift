@@ -95,7 +95,7 @@ import Testing
             let client = try await server.connect()
             defer { client.close() }
             try await client.send("GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
-            await ended.happened()
+            #expect(await ended.happens(on: server.loop))
         }
     }
 
@@ -121,6 +121,37 @@ import Testing
             )
             #expect(answers.map(\.status) == [408])
             #expect(answers.first?.closes == true)
+        }
+    }
+
+    /// No time at all for what has not come with the head, unless it is streamed.
+    @Test func `end with 408 when a body that is held whole takes too long in all`() async throws {
+        let began = Event()
+        try await withServer(
+            { configuration in
+                configuration.limits.requestTimeout = .zero
+                configuration.limits.bodyProgressTimeout = .seconds(1_000)
+            },
+            routes: { router in
+                router.add(.post, "/streamed") { _, body in
+                    var buffer: [UInt8] = []
+                    while (try? await body.next(into: &buffer)) == true { began.happen() }
+                    return Response(bytes: buffer)
+                }
+            }
+        ) { server in
+            let head = "HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n"
+            let answers = try await server.exchange("POST /echo \(head)all here" + "POST /echo \(head)half")
+            #expect(answers.map(\.status) == [200, 408])
+            #expect(answers.last?.member("code") == "request_timeout")
+            #expect(answers.last?.closes == true)
+
+            let client = try await server.connect()
+            defer { client.close() }
+            try await client.send("POST /streamed \(head)half")
+            #expect(await began.happens(on: server.loop))
+            try await client.send("half")
+            #expect(try await client.answer().text == "halfhalf")
         }
     }
 

@@ -1,6 +1,8 @@
+import Glibc
 import HTTP
 import Reactor
 import Server
+import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(2))) struct Requests {
@@ -82,6 +84,43 @@ import Testing
             #expect(try await client.answer().text == "abc0123456789")
             #expect(try await client.answer().text == "second")
         }
+    }
+
+    /// The third handler holds its loop until the client, on another one, has read two answers.
+    @Test func `are read on only when not too many answers wait to be written`() async throws {
+        let serving = try EventLoop(name: "server")
+        let read = Counter()
+        var router = Router()
+        TestRoutes.add(to: &router)
+        router.add(.get, "/third") { _, _ in
+            let patience = TestServer.patience
+            while read.value < 2, Deadline.now() < patience { sched_yield() }
+            return Response(bytes: Array("\(read.value)".utf8))
+        }
+        var configuration = HTTPServerConfiguration()
+        configuration.port = 0
+        configuration.limits.pipelinedMax = 2
+        let server = try await HTTPServer(
+            configuration,
+            router: router,
+            loops: [serving],
+            logger: TestServer.logger
+        )
+        let texts = try await withLoop { loop in
+            let client = try await TestServer(server: server, loop: loop).connect()
+            defer { client.close() }
+            let third = "GET /third HTTP/1.1\r\nHost: x\r\n\r\n"
+            try await client.send(Self.get + Self.get + third + Self.get)
+            var texts: [String] = []
+            for _ in 0..<4 {
+                texts.append(try await client.answer().text)
+                read.add(1)
+            }
+            return texts
+        }
+        #expect(texts == ["{}", "{}", "2", "{}"])
+        await server.drain(deadline: .now())
+        serving.stop()
     }
 
     /// A client that has sent two requests gets the first answer although the second handler is not done.
