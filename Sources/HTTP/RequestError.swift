@@ -5,6 +5,7 @@
 package enum RequestError: Error, Equatable, Sendable {
     // The request line.
     case malformedRequestLine(offset: Int)
+    case tooManyEmptyLines(limit: Int)
     case methodTooLong
     case malformedTarget(offset: Int)
     case targetTooLong(limit: Int)
@@ -46,10 +47,11 @@ package enum RequestError: Error, Equatable, Sendable {
     /// The status of the answer.
     package var status: Int {
         switch self {
-        case .malformedRequestLine, .malformedTarget, .malformedField, .spaceBeforeColon, .foldedField,
-            .repeatedField, .missingHost, .malformedHost, .malformedContentLength, .conflictingContentLengths,
-            .contentLengthWithTransferEncoding, .transferEncodingInHTTP10, .malformedTransferEncoding,
-            .malformedChunk, .chunkExtensionsTooLarge, .malformedTrailer, .incompleteBody:
+        case .malformedRequestLine, .tooManyEmptyLines, .malformedTarget, .malformedField, .spaceBeforeColon,
+            .foldedField, .repeatedField, .missingHost, .malformedHost, .malformedContentLength,
+            .conflictingContentLengths, .contentLengthWithTransferEncoding, .transferEncodingInHTTP10,
+            .malformedTransferEncoding, .malformedChunk, .chunkExtensionsTooLarge, .malformedTrailer,
+            .incompleteBody:
             400
         case .headTimedOut, .bodyTimedOut, .requestTimedOut: 408
         case .contentLengthTooLarge, .bodyTooLarge: 413
@@ -64,7 +66,7 @@ package enum RequestError: Error, Equatable, Sendable {
     /// A stable word for the problem's `code`, logs and metrics.
     package var code: String {
         switch self {
-        case .malformedRequestLine: "malformed_request_line"
+        case .malformedRequestLine, .tooManyEmptyLines: "malformed_request_line"
         case .methodTooLong: "unknown_method"
         case .malformedTarget: "malformed_target"
         case .targetTooLong: "target_too_long"
@@ -100,6 +102,7 @@ package enum RequestError: Error, Equatable, Sendable {
         switch self {
         case .malformedRequestLine(let offset):
             "The request line is not METHOD SP TARGET SP HTTP/1.x CRLF (byte \(offset))."
+        case .tooManyEmptyLines(let limit): "There are more than \(limit) empty lines before the request."
         case .methodTooLong: "The method is longer than any that is known here."
         case .malformedTarget(let offset):
             "The request target is not allowed for this method or not a URI (byte \(offset))."

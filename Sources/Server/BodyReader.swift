@@ -162,7 +162,12 @@ package final class BodyReader {
             if decoder.isComplete || connection.input.isEmpty { return false }
             try inflation?.refill { (encoded) throws(BodyError) in try decode(into: &encoded) }
         }
-        do throws(InflateError) { try inflation?.inflate(into: &buffer) } catch { throw .inflation(error) }
+        do throws(InflateError) {
+            try inflation?.inflate(into: &buffer)
+        } catch {
+            if let limit = ServerLimit(error) { connection.metrics.reached(limit) }
+            throw .inflation(error)
+        }
         return true
     }
 
@@ -221,6 +226,7 @@ package final class BodyReader {
 
     private func fail(_ error: RequestError) -> BodyError {
         hasFailed = true
+        if let limit = ServerLimit(error) { connection.metrics.reached(limit) }
         return .refused(error)
     }
 

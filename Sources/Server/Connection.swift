@@ -126,10 +126,19 @@ final class Connection {
             // A stream counts as readable until a read has found nothing: a new connection may still be idle.
             case .wouldBlock:
                 io.releaseBuffers()
-                try await io.stream.untilReadable(deadline: deadline)
+                try await waitForBytes(until: deadline)
             }
         }
         return false
+    }
+
+    private func waitForBytes(until deadline: Deadline) async throws(StreamError) {
+        do throws(StreamError) {
+            try await io.stream.untilReadable(deadline: deadline)
+        } catch {
+            if error == .timedOut { context.metrics.reached(.idleTimeout) }
+            throw error
+        }
     }
 
     // MARK: Answering
@@ -231,13 +240,14 @@ final class Connection {
     private func decideFate(after response: Response) {
         body.end()
         if response.closes || isDraining || !head.keepsAlive || body.hasFailed { mustClose = true }
-        if !body.isComplete, !body.discardBuffered() { mustClose = true }
+        if !mustClose, !body.isComplete, !body.discardBuffered() { mustClose = true }
     }
 
     private func refuse(_ error: RequestError) {
         mustClose = true
         let problem = Problem(error, requestID: RequestID(number: nextNumber()).text)
         context.metrics.answered(status: error.status, after: .zero)
+        if let limit = ServerLimit(error) { context.metrics.reached(limit) }
         let bytes = problem.json()
         ResponseHead(
             status: error.status,

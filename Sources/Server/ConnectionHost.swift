@@ -156,6 +156,9 @@ actor ConnectionHost {
     private func closeAll(at deadline: Deadline) async {
         await loop.sleep(until: deadline)
         if Task.isCancelled { return }
-        for connection in connections.values { connection.close() }
+        for connection in connections.values {
+            context.metrics.reached(.drainTimeout)
+            connection.close()
+        }
     }
 }

@@ -12,7 +12,7 @@ final class ConnectionIO {
     /// Answers in `output`.
     private var answers = 0
     private let pool: BufferPool
-    private let metrics: ServerMetrics
+    let metrics: ServerMetrics
     private var share: MemoryShare
     /// Of an answer that is being written and no longer in `output`.
     private var sendingBytes = 0
@@ -73,7 +73,9 @@ final class ConnectionIO {
     /// Counts an answer in the output; `true` when it is to be written before another request is read.
     func noteAnswer() -> Bool {
         answers += 1
-        return answers >= limits.pipelinedMax || output.count >= limits.readChunkBytes
+        if answers < limits.pipelinedMax { return output.count >= limits.readChunkBytes }
+        metrics.reached(.pipelined)
+        return true
     }
 
     /// Writes the pending output.
@@ -102,7 +104,16 @@ final class ConnectionIO {
                 sendingBytes = bytes.count
                 countBuffers()
             }
+            try await waitForRoom(until: deadline)
+        }
+    }
+
+    private func waitForRoom(until deadline: Deadline) async throws(StreamError) {
+        do throws(StreamError) {
             try await stream.untilWritable(deadline: deadline)
+        } catch {
+            if error == .timedOut { metrics.reached(.writeTimeout) }
+            throw error
         }
     }
 

@@ -49,7 +49,7 @@ package struct HTTPServer: Sendable {
             limits: configuration.limits,
             inflation: configuration.inflation,
             allowsRemote: configuration.allowsRemote,
-            metrics: ServerMetrics(configuration.metrics),
+            metrics: ServerMetrics(configuration.metrics, configuration.limits),
             load: configuration.load
         )
         var hosts: [ConnectionHost] = []

@@ -1,4 +1,5 @@
 import CoreMetrics
+import HTTP
 import Reactor
 
 /// What the server counts.
@@ -6,13 +7,13 @@ import Reactor
 /// One value for all loops; swift-metrics makes the counting safe.
 struct ServerMetrics: Sendable {
     private let answers: [Counter]
-    private let limits: [Counter]
+    private let reached: [Counter]
     private let duration: Timer
     private let accepted: Counter
     private let refused: Counter
     private let open: Meter
 
-    init(_ factory: any MetricsFactory) {
+    init(_ factory: any MetricsFactory, _ limits: HTTPLimits) {
         answers = (1...5).map {
             Counter(
                 label: "millrace_http_responses_total",
@@ -20,7 +21,7 @@ struct ServerMetrics: Sendable {
                 factory: factory
             )
         }
-        limits = ServerLimit.allCases.map {
+        reached = ServerLimit.allCases.map {
             Counter(
                 label: "millrace_http_limit_reached_total",
                 dimensions: [("limit", $0.name)],
@@ -31,6 +32,13 @@ struct ServerMetrics: Sendable {
         accepted = Counter(label: "millrace_http_connections_accepted_total", factory: factory)
         refused = Counter(label: "millrace_http_connections_refused_total", factory: factory)
         open = Meter(label: "millrace_http_connections_open", factory: factory)
+        for (label, bound) in [
+            ("millrace_http_connections_max", limits.connectionsMax),
+            ("millrace_http_connections_per_address_max", limits.connectionsPerAddressMax),
+            ("millrace_http_buffered_bytes_max", limits.bufferedBytesMax),
+        ] {
+            Meter(label: label, factory: factory).set(bound)
+        }
     }
 
     func answered(status: Int, after duration: Duration) {
@@ -49,5 +57,5 @@ struct ServerMetrics: Sendable {
     func connectionRefused() { refused.increment() }
 
     /// Counts that a request or a connection has met a bound.
-    func reached(_ limit: ServerLimit) { limits[limit.rawValue].increment() }
+    func reached(_ limit: ServerLimit) { reached[limit.rawValue].increment() }
 }

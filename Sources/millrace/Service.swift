@@ -17,6 +17,8 @@ struct Service {
     private let logger: Logger
     private let metrics: PrometheusMetrics
     private let loops: [EventLoop]
+    /// Of all servers.
+    private let load = ServerLoad()
 
     /// What makes the service end.
     enum End: Sendable {
@@ -70,7 +72,15 @@ struct Service {
                 logger: logger,
                 onFenced: { events.send(.fenced) }
             )
-            reading = ServiceReading.start(metrics, configuration, database, node, loop: loop, logger: logger)
+            reading = ServiceReading.start(
+                metrics,
+                configuration,
+                database,
+                node,
+                load: load,
+                loop: loop,
+                logger: logger
+            )
             servers = try await listen(node, reading)
         } catch {
             await database.close(deadline: .after(configuration.drainTimeout))
@@ -116,7 +126,6 @@ struct Service {
         node.ingest.add(to: &router)
         reading.routes.add(to: &router)
         var servers: [HTTPServer] = []
-        let load = ServerLoad()
         for address in configuration.listen {
             var settings = HTTPServerConfiguration()
             settings.host = address.host

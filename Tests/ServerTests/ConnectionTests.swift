@@ -79,9 +79,11 @@ import Testing
 
     @Test func `end when nobody reads the answer`() async throws {
         let ended = Event()
+        let metrics = RecordingMetrics()
         try await withServer(
             { configuration in
                 configuration.limits.writeTimeout = .milliseconds(20)
+                configuration.metrics = metrics
             },
             routes: { router in
                 router.add(.get, "/endless") { _, _ in
@@ -96,6 +98,7 @@ import Testing
             defer { client.close() }
             try await client.send("GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
             #expect(await ended.happens(on: server.loop))
+            #expect(metrics.reached("write_timeout") == 1)
         }
     }
 
