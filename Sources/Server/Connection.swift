@@ -217,7 +217,7 @@ final class Connection {
         switch response.body {
         case .bytes(let bytes):
             encoded.framing = response.status == 204 || response.status == 304 ? .none : .length(bytes.count)
-            encoded.append(to: &io.output)
+            encoded.append(to: &io.output, further: request.appendRequestID)
             if !isHead { io.output += bytes }
             io.countBuffers()
             if io.noteAnswer() { try await io.flushReusing() }
@@ -226,7 +226,7 @@ final class Connection {
             if !isChunked { mustClose = true }
             encoded.closes = mustClose
             encoded.framing = isChunked ? .chunked : .untilClose
-            encoded.append(to: &io.output)
+            encoded.append(to: &io.output, further: request.appendRequestID)
             try await io.flush()
             if isHead { return }
             let writer = ResponseWriter(io, isChunked: isChunked)
@@ -245,18 +245,18 @@ final class Connection {
 
     private func refuse(_ error: RequestError) {
         mustClose = true
-        let problem = Problem(error, requestID: RequestID(number: nextNumber()).text)
+        let number = nextNumber()
+        let problem = Problem(error, requestID: RequestID(number: number).text)
         context.metrics.answered(status: error.status, after: .zero)
         if let limit = ServerLimit(error) { context.metrics.reached(limit) }
         let bytes = problem.json()
         ResponseHead(
             status: error.status,
             contentType: Problem.contentType,
-            fields: [("X-Request-Id", problem.requestID)],
             framing: .length(bytes.count),
             closes: true,
             date: date.bytes()
-        ).append(to: &io.output)
+        ).append(to: &io.output) { RequestID.appendField(number: number, to: &$0) }
         io.output += bytes
     }
 

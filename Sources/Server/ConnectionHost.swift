@@ -87,11 +87,12 @@ actor ConnectionHost {
     /// One honest answer, if the socket takes it at once, and the end.
     private func refuse(_ newcomer: Accepted, _ detail: String) {
         context.metrics.connectionRefused()
+        let number = nextNumber()
         let problem = Problem(
             status: 503,
             code: "too_many_connections",
             detail: detail,
-            requestID: RequestID(number: nextNumber()).text
+            requestID: RequestID(number: number).text
         )
         let body = problem.json()
         var output: [UInt8] = []
@@ -102,7 +103,7 @@ actor ConnectionHost {
             framing: .length(body.count),
             closes: true,
             date: HTTPDate(secondsSince1970: WallClock.microseconds() / 1_000_000).bytes
-        ).append(to: &output)
+        ).append(to: &output) { RequestID.appendField(number: number, to: &$0) }
         // Best effort: nobody can wait for a client that there is no room for. What it has sent already is
         // taken out of the socket, because closing with unread bytes sends a reset.
         var unread = ReadBuffer(capacity: 4096)

@@ -20,6 +20,15 @@ package struct Request: Sendable {
         return RequestID(number: number)
     }
 
+    /// Appends the field with ``requestID`` to an answer's head, without making a text of it.
+    func appendRequestID(to output: inout [UInt8]) {
+        if let range = head.value(.requestID), RequestID.isValid(head.bytes.span.extracting(range)) {
+            RequestID.appendField(client: head.bytes[range], to: &output)
+        } else {
+            RequestID.appendField(number: number, to: &output)
+        }
+    }
+
     /// The text of ``requestID``.
     ///
     /// Goes into problems and logs.

@@ -40,14 +40,9 @@ package struct Response: Sendable {
         body = .stream(stream)
     }
 
-    /// The problem as `application/problem+json`, its request id as a field too.
+    /// The problem as `application/problem+json`.
     package init(_ problem: Problem) {
-        self.init(
-            status: problem.status,
-            contentType: Problem.contentType,
-            fields: [("X-Request-Id", problem.requestID)],
-            bytes: problem.json()
-        )
+        self.init(status: problem.status, contentType: Problem.contentType, bytes: problem.json())
     }
 }
 

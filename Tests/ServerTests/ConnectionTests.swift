@@ -215,6 +215,7 @@ import Testing
                     refused += 1
                     #expect(answer["retry-after"] == "1")
                     #expect(answer.member("code") == "too_many_connections")
+                    #expect(answer.member("request_id") == answer["x-request-id"])
                     #expect(try await client.untilEnd().isEmpty)
                 }
             }

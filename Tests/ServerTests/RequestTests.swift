@@ -226,6 +226,38 @@ import Testing
         }
     }
 
+    @Test func `are named in every answer, each by another id`() async throws {
+        try await withServer { server in
+            let client = try await server.connect()
+            defer { client.close() }
+            var ids: Set<String> = []
+            for path in ["/id", "/ok", "/stream", "/nowhere", "/echo", "/id"] {
+                try await client.send("GET \(path) HTTP/1.1\r\nHost: x\r\n\r\n")
+                let answer = try await client.answer()
+                let named = answer.fields.filter { $0.name == "x-request-id" }
+                #expect(named.count == 1, "\(path)")
+                if path == "/id" { #expect(named.first?.value == answer.text) }
+                ids.insert(named.first?.value ?? "")
+            }
+            try await client.send("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\nHEAD /ok HTTP/1.1\r\nHost: x\r\n\r\n")
+            ids.insert(try await client.answer()["x-request-id"] ?? "")
+            ids.insert(try await client.answer(isHead: true)["x-request-id"] ?? "")
+            try await client.send("NONSENSE\r\n")
+            let malformed = try await client.answer()
+            ids.insert(malformed["x-request-id"] ?? "")
+            #expect(malformed.member("request_id") == malformed["x-request-id"])
+            #expect(ids.count == 9)
+            #expect(ids.allSatisfy { $0.utf8.count == 17 })
+
+            for path in ["/ok", "/stream"] {
+                let answers = try await server.exchange(
+                    "GET \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Request-Id: mine\r\n\r\n"
+                )
+                #expect(answers.first?["x-request-id"] == "mine")
+            }
+        }
+    }
+
     @Test func `that are malformed get a problem, after the answers to those before, and the end`()
         async throws
     {
