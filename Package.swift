@@ -96,7 +96,7 @@ let package = Package(
         tests("Analytics", ["Analytics"]),
         tests("Workers", ["Workers", "Reactor", "Events", "Analytics", "TestSupport", "millrace", logging]),
         tests("Postgres", ["Reactor", "Postgres", "TestSupport", "millrace", logging]),
-        tests("Server", ["Server", "Reactor", "HTTP", "Events", "TestSupport", logging]),
+        tests("Server", ["Server", "Reactor", "HTTP", "Events", "TestSupport", logging, metrics]),
         tests(
             "Ingest",
             ["Ingest", "Reactor", "HTTP", "Events", "Postgres", "Server", "TestSupport", "millrace", logging]

@@ -45,6 +45,10 @@ package struct HTTPLimits: Equatable, Sendable {
     ///
     /// 408 below it.
     package var bodyBytesPerSecondMin = 1024
+    /// From a request's head to the end of a body that is held whole, however well it keeps coming.
+    ///
+    /// 408 after it. The largest body has to come at 55 KB/s; streamed bodies may take as long as they like.
+    package var requestTimeout = Duration.seconds(300)
     /// Between two requests of a connection; closed silently after it.
     package var idleTimeout = Duration.seconds(75)
     /// For a client that does not read its answer.
@@ -52,12 +56,26 @@ package struct HTTPLimits: Equatable, Sendable {
     /// For requests under way when the server stops.
     package var drainTimeout = Duration.seconds(30)
 
-    /// Connections open at once; above, the newest is closed.
+    /// Connections open at once.
+    ///
+    /// 503 for the newest above, and the end.
     package var connectionsMax = 10_000
-    /// Answers that may wait in the output before reading stops.
+    /// Connections open at once from one IPv4 address or one IPv6 network of 64 bits; 0 for no such bound.
+    ///
+    /// 503 for the newest above, and the end. Off, because behind a proxy all clients are one address.
+    package var connectionsPerAddressMax = 0
+    /// Answers to pipelined requests that may wait to be written together.
+    ///
+    /// Then they are written, and no request is read until the client has taken them.
     package var pipelinedMax = 64
     /// One read from a socket.
     package var readChunkBytes = 64 * 1024
+    /// What the buffers of all connections and the bodies that are held whole may take together.
+    ///
+    /// A body that would exceed it is answered with 503 before it is read; streamed bodies are read in small
+    /// pieces then. Buffers count as well but are never refused: without one there is no answer at all, and
+    /// ``connectionsMax`` bounds them. Sixteen of the largest bodies at once.
+    package var bufferedBytesMax = 256 * 1024 * 1024
 
     /// The defaults.
     package init() {}

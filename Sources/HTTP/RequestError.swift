@@ -5,6 +5,7 @@
 package enum RequestError: Error, Equatable, Sendable {
     // The request line.
     case malformedRequestLine(offset: Int)
+    case tooManyEmptyLines(limit: Int)
     case methodTooLong
     case malformedTarget(offset: Int)
     case targetTooLong(limit: Int)
@@ -40,17 +41,19 @@ package enum RequestError: Error, Equatable, Sendable {
     // Found by the connection, which has the clock and sees the stream end.
     case headTimedOut
     case bodyTimedOut
+    case requestTimedOut
     case incompleteBody
 
     /// The status of the answer.
     package var status: Int {
         switch self {
-        case .malformedRequestLine, .malformedTarget, .malformedField, .spaceBeforeColon, .foldedField,
-            .repeatedField, .missingHost, .malformedHost, .malformedContentLength, .conflictingContentLengths,
-            .contentLengthWithTransferEncoding, .transferEncodingInHTTP10, .malformedTransferEncoding,
-            .malformedChunk, .chunkExtensionsTooLarge, .malformedTrailer, .incompleteBody:
+        case .malformedRequestLine, .tooManyEmptyLines, .malformedTarget, .malformedField, .spaceBeforeColon,
+            .foldedField, .repeatedField, .missingHost, .malformedHost, .malformedContentLength,
+            .conflictingContentLengths, .contentLengthWithTransferEncoding, .transferEncodingInHTTP10,
+            .malformedTransferEncoding, .malformedChunk, .chunkExtensionsTooLarge, .malformedTrailer,
+            .incompleteBody:
             400
-        case .headTimedOut, .bodyTimedOut: 408
+        case .headTimedOut, .bodyTimedOut, .requestTimedOut: 408
         case .contentLengthTooLarge, .bodyTooLarge: 413
         case .targetTooLong: 414
         case .unknownExpectation: 417
@@ -63,7 +66,7 @@ package enum RequestError: Error, Equatable, Sendable {
     /// A stable word for the problem's `code`, logs and metrics.
     package var code: String {
         switch self {
-        case .malformedRequestLine: "malformed_request_line"
+        case .malformedRequestLine, .tooManyEmptyLines: "malformed_request_line"
         case .methodTooLong: "unknown_method"
         case .malformedTarget: "malformed_target"
         case .targetTooLong: "target_too_long"
@@ -89,7 +92,7 @@ package enum RequestError: Error, Equatable, Sendable {
         case .malformedTrailer: "malformed_trailer"
         case .trailersTooLarge: "trailers_too_large"
         case .bodyTooLarge: "body_too_large"
-        case .headTimedOut, .bodyTimedOut: "request_timeout"
+        case .headTimedOut, .bodyTimedOut, .requestTimedOut: "request_timeout"
         case .incompleteBody: "incomplete_body"
         }
     }
@@ -99,6 +102,7 @@ package enum RequestError: Error, Equatable, Sendable {
         switch self {
         case .malformedRequestLine(let offset):
             "The request line is not METHOD SP TARGET SP HTTP/1.x CRLF (byte \(offset))."
+        case .tooManyEmptyLines(let limit): "There are more than \(limit) empty lines before the request."
         case .methodTooLong: "The method is longer than any that is known here."
         case .malformedTarget(let offset):
             "The request target is not allowed for this method or not a URI (byte \(offset))."
@@ -130,6 +134,7 @@ package enum RequestError: Error, Equatable, Sendable {
         case .bodyTooLarge(let limit): "The body is larger than \(limit) bytes."
         case .headTimedOut: "The headers did not arrive in time."
         case .bodyTimedOut: "The body did not arrive in time."
+        case .requestTimedOut: "The request took too long in all."
         case .incompleteBody: "The connection ended in the middle of the body."
         }
     }

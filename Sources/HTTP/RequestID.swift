@@ -38,6 +38,27 @@ package struct RequestID: Equatable, Sendable {
         }
     }
 
+    /// Appends the field that names a request by its number, with a CRLF in front.
+    ///
+    /// The same text as ``text``, which every answer would otherwise allocate.
+    package static func appendField(number: UInt64, to output: inout [UInt8]) {
+        output.append(contentsOf: fieldStart)
+        output.append(contentsOf: processDigits)
+        let digits = max(8, (UInt64.bitWidth - number.leadingZeroBitCount + 3) / 4)
+        for place in (0..<digits).reversed() {
+            output.append(JSONWriter.hexDigit(Int(truncatingIfNeeded: number >> UInt64(place * 4) & 15)))
+        }
+    }
+
+    /// Appends the field with a client's id, which has to be valid.
+    package static func appendField(client bytes: ArraySlice<UInt8>, to output: inout [UInt8]) {
+        output.append(contentsOf: fieldStart)
+        output.append(contentsOf: bytes)
+    }
+
+    private static let fieldStart = Array("\r\nX-Request-Id: ".utf8)
+    private static let processDigits = Array("\(hex(process, digits: 8))-".utf8)
+
     private static func hex(_ value: UInt64, digits: Int) -> String {
         let text = String(value, radix: 16)
         return String(repeating: "0", count: max(0, digits - text.utf8.count)) + text

@@ -142,9 +142,8 @@ package struct RequestParser: Sendable {
 
     private mutating func endEmptyLine(_ input: Span<UInt8>) throws(RequestError) {
         emptyLines += 1
-        guard input[scanned] == .lineFeed, emptyLines <= emptyLinesMax else {
-            throw .malformedRequestLine(offset: scanned)
-        }
+        guard input[scanned] == .lineFeed else { throw .malformedRequestLine(offset: scanned) }
+        if emptyLines > emptyLinesMax { throw .tooManyEmptyLines(limit: emptyLinesMax) }
         scanned += 1
         phase = .emptyLine
     }

@@ -42,7 +42,9 @@ package struct ResponseHead: Sendable {
     }
 
     /// Appends the head with its last empty line.
-    package func append(to output: inout [UInt8]) {
+    ///
+    /// `further` may append fields before that line, each with a CRLF in front, that are not worth a text.
+    package func append(to output: inout [UInt8], further: (inout [UInt8]) -> Void = { _ in }) {
         precondition(framing != .untilClose || closes, "only the connection's end can end this body")
         StatusLine.append(status, to: &output)
         output.append(contentsOf: "Date: ".utf8)
@@ -69,6 +71,7 @@ package struct ResponseHead: Sendable {
         } else if announcesKeepAlive {
             output.append(contentsOf: "\r\nConnection: keep-alive".utf8)
         }
+        further(&output)
         output.append(contentsOf: "\r\n\r\n".utf8)
     }
 

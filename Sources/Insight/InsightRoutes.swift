@@ -99,6 +99,10 @@ package struct InsightRoutes: Sendable {
         text.sample("millrace_uptime_seconds", "", node.uptime.seconds)
         text.begin("process_start_time_seconds", type: "gauge")
         text.sample("process_start_time_seconds", "", Double(node.startedAt) / 1e6)
+        for gauge in sources.gauges() {
+            text.begin(gauge.name, type: "gauge")
+            text.sample(gauge.name, "", gauge.value)
+        }
         write(sources.process(), to: &text)
         return Response(contentType: PrometheusText.contentType, bytes: text.bytes)
     }

@@ -15,6 +15,8 @@ package struct InsightSources: Sendable {
     package var process: @Sendable () -> ProcessFacts
     /// The key, as a UUID's text, that an event of this source and id has in the table `events`.
     package var eventKey: @Sendable (_ source: String, _ id: String) -> String
+    /// Further values that are looked up when `/metrics` is asked for.
+    package var gauges: @Sendable () -> [GaugeFact] = { [] }
 
     /// Sources; each closure is called when a request needs it, and must be quick.
     package init(
@@ -31,6 +33,18 @@ package struct InsightSources: Sendable {
         self.shed = shed
         self.process = process
         self.eventKey = eventKey
+    }
+}
+
+/// A number that somebody keeps anyway, for `/metrics`.
+package struct GaugeFact: Equatable, Sendable {
+    package let name: String
+    package let value: Double
+
+    /// The gauge `name` as it is now.
+    package init(_ name: String, _ value: Double) {
+        self.name = name
+        self.value = value
     }
 }
 

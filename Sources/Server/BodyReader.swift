@@ -9,6 +9,8 @@ package enum BodyError: Error, Equatable, Sendable {
     case unsupportedCoding
     /// It is compressed and damaged, or grows beyond the limits.
     case inflation(InflateError)
+    /// All bodies together would take too much memory: the client is to send it again later.
+    case overloaded
     /// The client is gone.
     case disconnected(StreamError)
 }
@@ -33,7 +35,10 @@ package final class BodyReader {
     private var framing: BodyFraming
     private var mustInvite = false
     private var received = 0
+    /// Of the body as it was sent.
+    private(set) var consumedBytes = 0
     private var waited = Duration.zero
+    private var started = Deadline.never
     /// Set once the body's framing has broken a rule: what follows cannot be trusted to be a request.
     private(set) var hasFailed = false
 
@@ -44,14 +49,15 @@ package final class BodyReader {
         decoder = BodyDecoder(.none, limits: connection.limits, bodyBytesMax: nil)
     }
 
-    /// Gets ready for the body of the request that `head` begins.
-    func begin(_ head: RequestHead) {
+    /// Gets ready for the body of the request whose `head` was complete at `started`.
+    func begin(_ head: RequestHead, at started: Deadline) {
+        self.started = started
         framing = head.framing
         decoder = BodyDecoder(head.framing, limits: connection.limits, bodyBytesMax: nil)
         mustInvite = head.expectsContinue
         coding = BodyCoding(head)
         inflation = nil
-        received = 0
+        (received, consumedBytes) = (0, 0)
         waited = .zero
         hasFailed = false
     }
@@ -83,17 +89,31 @@ package final class BodyReader {
     /// The whole body.
     ///
     /// - Throws: ``BodyError/refused(_:)`` with `bodyTooLarge` as soon as it is known to exceed `atMost`
-    ///   bytes; before anything is read where the client has said its length. Inflated bytes count.
+    ///   bytes, ``BodyError/overloaded`` as soon as it does not fit into `HTTPLimits.bufferedBytesMax`;
+    ///   before anything is read where the client has said its length. Inflated bytes count. The same with
+    ///   `requestTimedOut` when it takes longer than `HTTPLimits.requestTimeout` in all.
     package func collect(atMost: Int) async throws(BodyError) -> [UInt8] {
         var body: [UInt8] = []
+        var held = 0
         if case .length(let length) = framing {
             if length > atMost { throw fail(.bodyTooLarge(limit: atMost)) }
+            guard connection.holdBody(length) else { throw .overloaded }
+            held = length
             body.reserveCapacity(length)
         }
-        while try await next(into: &body) {
+        let deadline = started.advanced(by: connection.limits.requestTimeout)
+        while true {
+            switch try await next(into: &body, until: deadline) {
+            case .bytes: break
+            case .end: return body
+            case .nothing: throw fail(.requestTimedOut)
+            }
             if body.count > atMost { throw fail(.bodyTooLarge(limit: atMost)) }
+            if body.count > held {
+                held = body.capacity
+                guard connection.holdBody(held) else { throw .overloaded }
+            }
         }
-        return body
     }
 
     /// Reads nothing for a while; the time does not count as the client's.
@@ -104,6 +124,7 @@ package final class BodyReader {
     /// Lets go of what the request needed: an idle connection holds no window to inflate with.
     func end() {
         inflation = nil
+        connection.releaseBody()
     }
 
     /// Passes over what has already come of a body that nobody read; `true` when that was all of it.
@@ -148,7 +169,12 @@ package final class BodyReader {
             if decoder.isComplete || connection.input.isEmpty { return false }
             try inflation?.refill { (encoded) throws(BodyError) in try decode(into: &encoded) }
         }
-        do throws(InflateError) { try inflation?.inflate(into: &buffer) } catch { throw .inflation(error) }
+        do throws(InflateError) {
+            try inflation?.inflate(into: &buffer)
+        } catch {
+            if let limit = ServerLimit(error) { connection.metrics.reached(limit) }
+            throw .inflation(error)
+        }
         return true
     }
 
@@ -166,6 +192,7 @@ package final class BodyReader {
             throw fail(error)
         }
         connection.input.consume(used)
+        consumedBytes += used
     }
 
     /// Reads from the socket; `false` when `deadline`, the handler's own, came first.
@@ -207,6 +234,7 @@ package final class BodyReader {
 
     private func fail(_ error: RequestError) -> BodyError {
         hasFailed = true
+        if let limit = ServerLimit(error) { connection.metrics.reached(limit) }
         return .refused(error)
     }
 

@@ -8,7 +8,8 @@ struct ConnectionContext: Sendable {
     let inflation: InflateLimits
     let access: AccessControl
     let metrics: ServerMetrics
-    let count = ConnectionCount()
+    let load: ServerLoad
+    let accessLog: AccessLog?
 }
 
 /// One client's connection: reads requests, has them answered, writes the answers, in order.
@@ -17,7 +18,7 @@ struct ConnectionContext: Sendable {
 /// answer is not ready. Everything here belongs to that loop.
 final class Connection {
     private let context: ConnectionContext
-    private let peer: SocketAddress
+    let peer: SocketAddress
     private let io: ConnectionIO
     private let body: BodyReader
     private var parser: RequestParser
@@ -52,7 +53,7 @@ final class Connection {
         self.nextNumber = nextNumber
         self.requestFlush = requestFlush
         peer = accepted.peer
-        io = ConnectionIO(stream: accepted.stream, limits: context.limits, pool: pool)
+        io = ConnectionIO(stream: accepted.stream, context: context, pool: pool)
         body = BodyReader(connection: io, inflateLimits: context.inflation)
         parser = RequestParser(limits: context.limits)
     }
@@ -69,7 +70,7 @@ final class Connection {
         } catch {
             // The client is gone or does not read: there is nobody to tell.
         }
-        io.stream.close()
+        io.close()
     }
 
     /// Ends the connection now, whatever it does.
@@ -126,10 +127,19 @@ final class Connection {
             // A stream counts as readable until a read has found nothing: a new connection may still be idle.
             case .wouldBlock:
                 io.releaseBuffers()
-                try await io.stream.untilReadable(deadline: deadline)
+                try await waitForBytes(until: deadline)
             }
         }
         return false
+    }
+
+    private func waitForBytes(until deadline: Deadline) async throws(StreamError) {
+        do throws(StreamError) {
+            try await io.stream.untilReadable(deadline: deadline)
+        } catch {
+            if error == .timedOut { context.metrics.reached(.idleTimeout) }
+            throw error
+        }
     }
 
     // MARK: Answering
@@ -148,10 +158,10 @@ final class Connection {
                 principal: verdict.principal,
                 number: nextNumber()
             )
-            body.begin(head)
+            body.begin(head, at: started)
             response = await respond(to: request, verdict, with: handler)
         case .methodNotAllowed(let allow):
-            request = plainRequest()
+            request = plainRequest(at: started)
             let status = head.method == .other ? 501 : 405
             var refusal = request.problem(
                 status,
@@ -161,19 +171,20 @@ final class Connection {
             refusal.fields.append(("Allow", allow))
             response = refusal
         case .options(let allow):
-            request = plainRequest()
+            request = plainRequest(at: started)
             let fields = [("Allow", allow)] + context.access.preflight(head, allow: allow)
             response = Response(status: 204, contentType: nil, fields: fields, bytes: [])
         case .notFound:
-            request = plainRequest()
+            request = plainRequest(at: started)
             response = request.problem(404, "not_found", "There is nothing at this path.")
         }
         context.metrics.answered(status: response.status, after: Deadline.now().duration(since: started))
+        defer { log(request, response.status, since: started) }
         try await write(response, to: request)
     }
 
-    private func plainRequest() -> Request {
-        body.begin(head)
+    private func plainRequest(at started: Deadline) -> Request {
+        body.begin(head, at: started)
         return Request(head: head, parameters: [:], peer: peer, number: nextNumber())
     }
 
@@ -210,6 +221,7 @@ final class Connection {
     private func write(_ response: Response, to request: Request) async throws(StreamError) {
         decideFate(after: response)
         io.reserveOutput()
+        let before = io.output.count
         var encoded = ResponseHead(
             status: response.status,
             contentType: response.contentType,
@@ -223,15 +235,18 @@ final class Connection {
         switch response.body {
         case .bytes(let bytes):
             encoded.framing = response.status == 204 || response.status == 304 ? .none : .length(bytes.count)
-            encoded.append(to: &io.output)
+            encoded.append(to: &io.output, further: request.appendRequestID)
             if !isHead { io.output += bytes }
-            if io.output.count >= context.limits.readChunkBytes { try await io.flushReusing() }
+            io.answerBytes = io.output.count - before
+            io.countBuffers()
+            if io.noteAnswer() { try await io.flushReusing() }
         case .stream(let produce):
             let isChunked = head.versionMinor >= 1
             if !isChunked { mustClose = true }
             encoded.closes = mustClose
             encoded.framing = isChunked ? .chunked : .untilClose
-            encoded.append(to: &io.output)
+            encoded.append(to: &io.output, further: request.appendRequestID)
+            io.answerBytes = io.output.count - before
             try await io.flush()
             if isHead { return }
             let writer = ResponseWriter(io, isChunked: isChunked)
@@ -245,23 +260,52 @@ final class Connection {
     private func decideFate(after response: Response) {
         body.end()
         if response.closes || isDraining || !head.keepsAlive || body.hasFailed { mustClose = true }
-        if !body.isComplete, !body.discardBuffered() { mustClose = true }
+        if !mustClose, !body.isComplete, !body.discardBuffered() { mustClose = true }
     }
 
     private func refuse(_ error: RequestError) {
         mustClose = true
-        let problem = Problem(error, requestID: RequestID(number: nextNumber()).text)
+        let number = nextNumber()
+        let problem = Problem(error, requestID: RequestID(number: number).text)
         context.metrics.answered(status: error.status, after: .zero)
+        if let limit = ServerLimit(error) { context.metrics.reached(limit) }
         let bytes = problem.json()
         ResponseHead(
             status: error.status,
             contentType: Problem.contentType,
-            fields: [("X-Request-Id", problem.requestID)],
             framing: .length(bytes.count),
             closes: true,
             date: date.bytes()
-        ).append(to: &io.output)
+        ).append(to: &io.output) { RequestID.appendField(number: number, to: &$0) }
         io.output += bytes
+        logRefusal(number, error.status)
+    }
+
+    // MARK: The log
+
+    private func log(_ request: Request, _ status: Int, since started: Deadline) {
+        guard let log = context.accessLog, log.wants(request.number, status: status) else { return }
+        var entry = AccessEntry(
+            requestID: request.id,
+            status: status,
+            bytesIn: request.head.bytes.count + body.consumedBytes,
+            bytesOut: io.answerBytes,
+            milliseconds: Int64(Deadline.now().duration(since: started) / .milliseconds(1)),
+            peer: peer
+        )
+        entry.method = request.head.string(request.head.methodRange)
+        entry.path = request.head.maskedTarget
+        entry.traceID = request.traceParent?.traceID
+        log.write(entry)
+    }
+
+    /// Of a request whose head could not be read, only the end is known.
+    private func logRefusal(_ number: UInt64, _ status: Int) {
+        guard let log = context.accessLog, log.wants(number, status: status) else { return }
+        let id = RequestID(number: number).text
+        log.write(
+            AccessEntry(requestID: id, status: status, bytesIn: 0, bytesOut: 0, milliseconds: 0, peer: peer)
+        )
     }
 
     // MARK: The end

@@ -1,21 +1,6 @@
 import HTTP
 import Logging
 import Reactor
-import Synchronization
-
-/// Counts the connections open on all loops.
-final class ConnectionCount: Sendable {
-    private let open = Atomic<Int>(0)
-
-    /// Counts one more, unless there are `max` already.
-    func enter(max: Int) -> Bool {
-        if open.wrappingAdd(1, ordering: .relaxed).newValue <= max { return true }
-        leave()
-        return false
-    }
-
-    func leave() { open.wrappingSubtract(1, ordering: .relaxed) }
-}
 
 /// Accepts connections on one loop, serves them and ends them.
 actor ConnectionHost {
@@ -70,9 +55,18 @@ actor ConnectionHost {
     }
 
     private func admit(_ newcomer: Accepted) {
-        guard !isDraining, context.count.enter(max: context.limits.connectionsMax) else {
-            context.metrics.connectionRefused()
-            refuse(newcomer)
+        if isDraining {
+            refuse(newcomer, "The server is about to stop. Try again shortly.")
+            return
+        }
+        if let limit = context.load.enter(from: newcomer.peer, context.limits) {
+            context.metrics.reached(limit)
+            refuse(
+                newcomer,
+                limit == .connectionsPerAddress
+                    ? "All connections that one address may have are taken. Try again shortly."
+                    : "All connections are taken. Try again shortly."
+            )
             return
         }
         accepted += 1
@@ -91,12 +85,14 @@ actor ConnectionHost {
     }
 
     /// One honest answer, if the socket takes it at once, and the end.
-    private func refuse(_ newcomer: Accepted) {
+    private func refuse(_ newcomer: Accepted, _ detail: String) {
+        context.metrics.connectionRefused()
+        let number = nextNumber()
         let problem = Problem(
             status: 503,
             code: "too_many_connections",
-            detail: "All connections are taken. Try again shortly.",
-            requestID: RequestID(number: nextNumber()).text
+            detail: detail,
+            requestID: RequestID(number: number).text
         )
         let body = problem.json()
         var output: [UInt8] = []
@@ -107,7 +103,7 @@ actor ConnectionHost {
             framing: .length(body.count),
             closes: true,
             date: HTTPDate(secondsSince1970: WallClock.microseconds() / 1_000_000).bytes
-        ).append(to: &output)
+        ).append(to: &output) { RequestID.appendField(number: number, to: &$0) }
         // Best effort: nobody can wait for a client that there is no room for. What it has sent already is
         // taken out of the socket, because closing with unread bytes sends a reset.
         var unread = ReadBuffer(capacity: 4096)
@@ -117,9 +113,10 @@ actor ConnectionHost {
     }
 
     private func serve(_ number: UInt64) async {
-        await connections[number]?.run()
+        guard let connection = connections[number] else { return }
+        await connection.run()
         connections[number] = nil
-        context.count.leave()
+        context.load.leave(from: connection.peer, context.limits)
         context.metrics.connectionClosed()
         if connections.isEmpty {
             for waiter in emptied { waiter.resume() }
@@ -160,6 +157,9 @@ actor ConnectionHost {
     private func closeAll(at deadline: Deadline) async {
         await loop.sleep(until: deadline)
         if Task.isCancelled { return }
-        for connection in connections.values { connection.close() }
+        for connection in connections.values {
+            context.metrics.reached(.drainTimeout)
+            connection.close()
+        }
     }
 }

@@ -9,16 +9,28 @@ final class ConnectionIO {
     let limits: HTTPLimits
     var input = ReadBuffer(capacity: 0)
     var output: [UInt8] = []
+    /// Bytes of the answer that was begun last.
+    var answerBytes = 0
+    /// Answers in `output`.
+    private var answers = 0
     private let pool: BufferPool
+    let metrics: ServerMetrics
+    private var share: MemoryShare
+    /// Of an answer that is being written and no longer in `output`.
+    private var sendingBytes = 0
+    /// Of a body that is held whole.
+    private var bodyBytes = 0
 
     /// A read asks for this much; at first for what a pooled buffer has room for, and for
     /// `HTTPLimits.readChunkBytes` from a client that keeps it full.
     private var readBytes = BufferPool.bufferBytes
 
-    init(stream: ByteStream, limits: HTTPLimits, pool: BufferPool) {
+    init(stream: ByteStream, context: ConnectionContext, pool: BufferPool) {
         self.stream = stream
-        self.limits = limits
         self.pool = pool
+        limits = context.limits
+        metrics = context.metrics
+        share = MemoryShare(of: context.load, bytesMax: context.limits.bufferedBytesMax)
     }
 
     /// Reads once, waiting until `deadline`; 0 is the end of the stream.
@@ -32,7 +44,7 @@ final class ConnectionIO {
         }
         do throws(StreamError) {
             let count = try await stream.read(into: &input, atMost: readBytes, deadline: deadline)
-            if count == readBytes { readBytes = limits.readChunkBytes }
+            if count > 0 { noteRead(count) }
             return .success(count)
         } catch {
             return .failure(error)
@@ -43,7 +55,7 @@ final class ConnectionIO {
     func tryFill() throws(StreamError) -> ReadOutcome {
         if input.bytes.isEmpty, stream.isReadable { input = pool.takeInput() }
         let outcome = try stream.tryRead(into: &input, atMost: readBytes)
-        if outcome == .bytes(readBytes) { readBytes = limits.readChunkBytes }
+        if case .bytes(let count) = outcome { noteRead(count) }
         return outcome
     }
 
@@ -60,10 +72,19 @@ final class ConnectionIO {
         }
     }
 
+    /// Counts an answer in the output; `true` when it is to be written before another request is read.
+    func noteAnswer() -> Bool {
+        answers += 1
+        if answers < limits.pipelinedMax { return output.count >= limits.readChunkBytes }
+        metrics.reached(.pipelined)
+        return true
+    }
+
     /// Writes the pending output.
     func flush() async throws(StreamError) {
         let pending = output
         output = []
+        answers = 0
         try await send(pending)
     }
 
@@ -73,6 +94,7 @@ final class ConnectionIO {
         var written = 0
         var mark = 0
         var deadline = Deadline.never
+        defer { noteSent() }
         while written < bytes.count {
             written += try stream.tryWrite(bytes, from: written)
             if written == bytes.count { return }
@@ -80,7 +102,20 @@ final class ConnectionIO {
                 mark = written + limits.readChunkBytes
                 deadline = .after(limits.writeTimeout)
             }
+            if sendingBytes == 0 {
+                sendingBytes = bytes.count
+                countBuffers()
+            }
+            try await waitForRoom(until: deadline)
+        }
+    }
+
+    private func waitForRoom(until deadline: Deadline) async throws(StreamError) {
+        do throws(StreamError) {
             try await stream.untilWritable(deadline: deadline)
+        } catch {
+            if error == .timedOut { metrics.reached(.writeTimeout) }
+            throw error
         }
     }
 
@@ -89,6 +124,7 @@ final class ConnectionIO {
         // The connection's own task will meet the error.
         guard !output.isEmpty, let written = try? stream.tryWrite(output) else { return }
         output.removeFirst(written)
+        if output.isEmpty { answers = 0 }
     }
 
     /// Writes the pending output if the kernel takes it at once, keeping the buffer for the next answer.
@@ -99,6 +135,7 @@ final class ConnectionIO {
             try await flush()
         } else {
             output.removeAll(keepingCapacity: true)
+            answers = 0
         }
     }
 
@@ -115,5 +152,55 @@ final class ConnectionIO {
         pool.give(input: usedInput)
         pool.give(output: usedOutput)
         readBytes = BufferPool.bufferBytes
+        share.release()
+    }
+
+    /// Ends the connection and gives back all that it held.
+    func close() {
+        stream.close()
+        (sendingBytes, bodyBytes) = (0, 0)
+        releaseBuffers()
+    }
+
+    // MARK: Memory
+
+    private var heldBytes: Int { input.bytes.count + output.capacity + sendingBytes + bodyBytes }
+
+    /// Counts the buffers as they are now.
+    func countBuffers() { share.hold(heldBytes) }
+
+    /// Counts a body of so many bytes; `false` when there is no memory left for it.
+    func holdBody(_ bytes: Int) -> Bool {
+        guard share.tryHold(heldBytes - bodyBytes + bytes) else {
+            metrics.reached(.bufferedBytes)
+            return false
+        }
+        bodyBytes = bytes
+        return true
+    }
+
+    /// Gives back what the body held.
+    func releaseBody() {
+        if bodyBytes == 0 { return }
+        bodyBytes = 0
+        countBuffers()
+    }
+
+    /// Counts what a read has brought, and makes room for larger ones if the client fills them and there is
+    /// memory for it.
+    private func noteRead(_ count: Int) {
+        if count == readBytes, readBytes < limits.readChunkBytes,
+            share.tryHold(heldBytes + limits.readChunkBytes)
+        {
+            readBytes = limits.readChunkBytes
+        } else {
+            countBuffers()
+        }
+    }
+
+    private func noteSent() {
+        if sendingBytes == 0 { return }
+        sendingBytes = 0
+        countBuffers()
     }
 }

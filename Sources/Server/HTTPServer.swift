@@ -6,6 +6,7 @@
 // finds the handler (``Router``), lends it the body (``BodyReader``) and writes the ``Response``. What
 // handlers do lives in Ingest and Insight; what bytes mean lives in HTTP.
 
+package import CoreMetrics
 package import HTTP
 package import Logging
 package import Reactor
@@ -19,6 +20,12 @@ package struct HTTPServerConfiguration: Sendable {
     package var access = AccessControl()
     package var limits = HTTPLimits()
     package var inflation = InflateLimits()
+    /// What counts against the limits; shared by the servers of a process.
+    package var load = ServerLoad()
+    /// `nil` for none.
+    package var accessLog: AccessLog?
+    /// Makes the metrics.
+    package var metrics: any MetricsFactory = MetricsSystem.factory
 
     package init() {}
 }
@@ -44,7 +51,9 @@ package struct HTTPServer: Sendable {
             limits: configuration.limits,
             inflation: configuration.inflation,
             access: configuration.access,
-            metrics: ServerMetrics()
+            metrics: ServerMetrics(configuration.metrics, configuration.limits),
+            load: configuration.load,
+            accessLog: configuration.accessLog
         )
         var hosts: [ConnectionHost] = []
         var port = configuration.port

@@ -22,10 +22,26 @@ package struct Request: Sendable {
         return RequestID(number: number)
     }
 
+    /// Appends the field with ``requestID`` to an answer's head, without making a text of it.
+    func appendRequestID(to output: inout [UInt8]) {
+        if let range = head.value(.requestID), RequestID.isValid(head.bytes.span.extracting(range)) {
+            RequestID.appendField(client: head.bytes[range], to: &output)
+        } else {
+            RequestID.appendField(number: number, to: &output)
+        }
+    }
+
     /// The text of ``requestID``.
     ///
     /// Goes into problems and logs.
     package var id: String { requestID.text }
+
+    /// The trace that the client says the request belongs to; `nil` for none, and for a field that is not
+    /// valid or came twice.
+    package var traceParent: TraceParent? {
+        guard let range = head.value(.traceparent), !head.isRepeated(.traceparent) else { return nil }
+        return TraceParent(head.bytes.span.extracting(range))
+    }
 
     /// The query's items, percent-decoded.
     ///
@@ -55,6 +71,14 @@ package struct Request: Sendable {
             response.fields.append(("Accept-Encoding", BodyCoding.accepted))
             return response
         case .inflation(let error): return problem(error)
+        case .overloaded:
+            var response = problem(
+                503,
+                "overloaded",
+                "All memory for requests is taken. Send it again shortly."
+            )
+            response.fields.append(("Retry-After", "1"))
+            return response
         // Nobody is left to read it; it only ends the handler in the ordinary way.
         case .disconnected: return problem(400, "incomplete_body", "The connection ended within the body.")
         }

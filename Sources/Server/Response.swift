@@ -40,14 +40,9 @@ package struct Response: Sendable {
         body = .stream(stream)
     }
 
-    /// The problem as `application/problem+json`, its request id as a field too.
+    /// The problem as `application/problem+json`.
     package init(_ problem: Problem) {
-        self.init(
-            status: problem.status,
-            contentType: Problem.contentType,
-            fields: [("X-Request-Id", problem.requestID)],
-            bytes: problem.json()
-        )
+        self.init(status: problem.status, contentType: Problem.contentType, bytes: problem.json())
     }
 }
 
@@ -72,6 +67,7 @@ package final class ResponseWriter {
             chunk.reserveCapacity(bytes.count + 16)
             ResponseChunk.append(bytes, to: &chunk)
         }
+        io.answerBytes += chunk.count
         try await io.send(chunk)
     }
 
@@ -79,6 +75,7 @@ package final class ResponseWriter {
         guard isChunked else { return }
         var end: [UInt8] = []
         ResponseChunk.appendEnd(to: &end)
+        io.answerBytes += end.count
         try await io.send(end)
     }
 }

@@ -1,4 +1,5 @@
 import CoreMetrics
+import HTTP
 import Reactor
 
 /// What the server counts.
@@ -6,22 +7,48 @@ import Reactor
 /// One value for all loops; swift-metrics makes the counting safe.
 struct ServerMetrics: Sendable {
     private let answers: [Counter]
-    private let duration = Timer(label: "millrace_http_request_duration_seconds")
-    private let accepted = Counter(label: "millrace_http_connections_accepted_total")
-    private let refused = Counter(label: "millrace_http_connections_refused_total")
-    private let unauthorized = Counter(
-        label: "millrace_http_access_refused_total",
-        dimensions: [("status", "401")]
-    )
-    private let forbidden = Counter(
-        label: "millrace_http_access_refused_total",
-        dimensions: [("status", "403")]
-    )
-    private let open = Meter(label: "millrace_http_connections_open")
+    private let reached: [Counter]
+    private let duration: Timer
+    private let accepted: Counter
+    private let refused: Counter
+    private let unauthorized: Counter
+    private let forbidden: Counter
+    private let open: Meter
 
-    init() {
+    init(_ factory: any MetricsFactory, _ limits: HTTPLimits) {
         answers = (1...5).map {
-            Counter(label: "millrace_http_responses_total", dimensions: [("class", "\($0)xx")])
+            Counter(
+                label: "millrace_http_responses_total",
+                dimensions: [("class", "\($0)xx")],
+                factory: factory
+            )
+        }
+        reached = ServerLimit.allCases.map {
+            Counter(
+                label: "millrace_http_limit_reached_total",
+                dimensions: [("limit", $0.name)],
+                factory: factory
+            )
+        }
+        duration = Timer(label: "millrace_http_request_duration_seconds", factory: factory)
+        accepted = Counter(label: "millrace_http_connections_accepted_total", factory: factory)
+        refused = Counter(label: "millrace_http_connections_refused_total", factory: factory)
+        func accessRefused(_ status: String) -> Counter {
+            Counter(
+                label: "millrace_http_access_refused_total",
+                dimensions: [("status", status)],
+                factory: factory
+            )
+        }
+        unauthorized = accessRefused("401")
+        forbidden = accessRefused("403")
+        open = Meter(label: "millrace_http_connections_open", factory: factory)
+        for (label, bound) in [
+            ("millrace_http_connections_max", limits.connectionsMax),
+            ("millrace_http_connections_per_address_max", limits.connectionsPerAddressMax),
+            ("millrace_http_buffered_bytes_max", limits.bufferedBytesMax),
+        ] {
+            Meter(label: label, factory: factory).set(bound)
         }
     }
 
@@ -41,4 +68,7 @@ struct ServerMetrics: Sendable {
     func connectionClosed() { open.decrement() }
 
     func connectionRefused() { refused.increment() }
+
+    /// Counts that a request or a connection has met a bound.
+    func reached(_ limit: ServerLimit) { reached[limit.rawValue].increment() }
 }

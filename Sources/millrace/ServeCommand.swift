@@ -24,7 +24,10 @@ struct ServeCommand: ProgramCommand {
     @Flag(help: Setting.noMigrate.help) var noMigrate = false
     @Option(help: Setting.log.help) var log: String?
     @Option(help: Setting.logLevel.help) var logLevel: String?
+    @Option(help: Setting.accessLog.help) var accessLog: String?
     @Option(help: Setting.maxBody.help) var maxBody: String?
+    @Option(help: Setting.maxConnections.help) var maxConnections: String?
+    @Option(help: Setting.maxConnectionsPerAddress.help) var maxConnectionsPerAddress: String?
     @Option(help: Setting.drainTimeout.help) var drainTimeout: String?
     @Option(help: Setting.name.help) var name: String?
 
@@ -70,7 +73,10 @@ struct ServeCommand: ProgramCommand {
         case .noMigrate: noMigrate ? ["yes"] : []
         case .log: Self.list(log)
         case .logLevel: Self.list(logLevel)
+        case .accessLog: Self.list(accessLog)
         case .maxBody: Self.list(maxBody)
+        case .maxConnections: Self.list(maxConnections)
+        case .maxConnectionsPerAddress: Self.list(maxConnectionsPerAddress)
         case .drainTimeout: Self.list(drainTimeout)
         case .name: Self.list(name)
         }

@@ -1,4 +1,5 @@
 import Access
+import HTTP
 import Ingest
 import Insight
 import Jobs
@@ -17,6 +18,8 @@ struct Service {
     private let logger: Logger
     private let metrics: PrometheusMetrics
     private let loops: [EventLoop]
+    /// Of all servers.
+    private let load = ServerLoad()
 
     /// What makes the service end.
     enum End: Sendable {
@@ -71,7 +74,15 @@ struct Service {
                 logger: logger,
                 onFenced: { events.send(.fenced) }
             )
-            reading = ServiceReading.start(metrics, configuration, database, node, loop: loop, logger: logger)
+            reading = ServiceReading.start(
+                metrics,
+                configuration,
+                database,
+                node,
+                load: load,
+                loop: loop,
+                logger: logger
+            )
             keys = try await ServiceKeys.start(database, loop: loop, logger: logger)
             servers = try await listen(node, reading, keys)
         } catch {
@@ -126,6 +137,13 @@ struct Service {
             settings.host = address.host
             settings.port = address.port
             settings.access = AccessControl(ring: keys.ring, isOpen: configuration.isOpen)
+            settings.load = load
+            if configuration.accessLogEvery > 0 {
+                let logger = Logger(label: "millrace.access")
+                settings.accessLog = AccessLog(logger, every: configuration.accessLogEvery)
+            }
+            settings.limits.connectionsMax = configuration.connectionsMax
+            settings.limits.connectionsPerAddressMax = configuration.connectionsPerAddressMax
             do throws(SystemError) {
                 servers.append(try await HTTPServer(settings, router: router, loops: loops, logger: logger))
             } catch {

@@ -20,7 +20,12 @@ struct ServiceConfiguration: Equatable, Sendable {
     var migrates: Bool
     var logFormat: LogFormat
     var logLevel: Logger.Level
+    /// One of how many requests is logged; 0 for none.
+    var accessLogEvery: Int
     var bodyBytesMax: Int
+    var connectionsMax: Int
+    /// 0 for none.
+    var connectionsPerAddressMax: Int
     var drainTimeout: Duration
     /// Of the node.
     var name: String
@@ -28,6 +33,7 @@ struct ServiceConfiguration: Equatable, Sendable {
     static let workersMax = 256
     static let loopsMax = 64
     static let writersMax = 64
+    static let connectionsMax = 1_000_000
     static let nameBytesMax = 255
 
     /// For logs and people: without the password.
@@ -51,7 +57,14 @@ struct ServiceConfiguration: Equatable, Sendable {
         logLevel = try reader.value(of: .logLevel, "one of \(levels.joined(separator: ", "))") {
             Logger.Level(rawValue: $0.lowercased())
         }
+        accessLogEvery = try reader.count(of: .accessLog, min: 0, max: 1_000_000_000)
         bodyBytesMax = try reader.value(of: .maxBody, "a size like 16MiB") { SettingText.bytes($0) }
+        connectionsMax = try reader.count(of: .maxConnections, max: Self.connectionsMax)
+        connectionsPerAddressMax = try reader.count(
+            of: .maxConnectionsPerAddress,
+            min: 0,
+            max: Self.connectionsMax
+        )
         drainTimeout = try reader.value(of: .drainTimeout, "a time like 30s, a day at most") {
             SettingText.duration($0)
         }
@@ -92,8 +105,8 @@ private struct SettingReader {
         return value
     }
 
-    func count(of setting: Setting, max: Int) throws(ConfigurationError) -> Int {
-        try value(of: setting, "a number from 1 to \(max)") { SettingText.count($0, in: 1...max) }
+    func count(of setting: Setting, min: Int = 1, max: Int) throws(ConfigurationError) -> Int {
+        try value(of: setting, "a number from \(min) to \(max)") { SettingText.count($0, in: min...max) }
     }
 
     func yesOrNo(of setting: Setting) throws(ConfigurationError) -> Bool {

@@ -3,6 +3,7 @@ import Insight
 import Logging
 import Postgres
 import Reactor
+import Server
 
 /// The read side of a running service: its connections, its sampler and its routes.
 struct ServiceReading: Sendable {
@@ -18,6 +19,7 @@ struct ServiceReading: Sendable {
         _ configuration: ServiceConfiguration,
         _ database: ServiceDatabase,
         _ node: ServiceNode,
+        load: ServerLoad,
         loop: EventLoop,
         logger: Logger
     ) -> ServiceReading {
@@ -33,11 +35,13 @@ struct ServiceReading: Sendable {
             loop: loop,
             logger: logger
         )
+        var sources = node.sources(facts, reader: reader)
+        sources.gauges = { [GaugeFact("millrace_http_buffered_bytes", Double(load.bufferedBytes))] }
         let routes = InsightRoutes(
             reader: reader,
             sampler: sampler,
             metrics: metrics,
-            sources: node.sources(facts, reader: reader)
+            sources: sources
         )
         // Ended by `stop`.
         let sampling = Task(executorPreference: loop) { await sampler.run() }

@@ -10,7 +10,10 @@ enum Setting: String, CaseIterable, Sendable {
     case noMigrate = "no-migrate"
     case log
     case logLevel = "log-level"
+    case accessLog = "access-log"
     case maxBody = "max-body"
+    case maxConnections = "max-connections"
+    case maxConnectionsPerAddress = "max-connections-per-address"
     case drainTimeout = "drain-timeout"
     case name
 
@@ -45,7 +48,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .listen: "host:port"
         case .database: "url"
         case .data: "dir"
-        case .workers, .loops, .writers: "n"
+        case .workers, .loops, .writers, .maxConnections, .maxConnectionsPerAddress, .accessLog: "n"
         case .log: "format"
         case .logLevel: "level"
         case .maxBody: "size"
@@ -71,7 +74,11 @@ enum Setting: String, CaseIterable, Sendable {
         case .log: "How to write the log on standard error: json, or text for people."
         case .logLevel:
             "The least severe level to log: trace, debug, info, notice, warning, error or critical."
+        case .accessLog: "Log one of each n requests, and every one that failed here; 0 for none."
         case .maxBody: "The largest request body, in bytes or like 16MiB. Streamed NDJSON has no limit."
+        case .maxConnections: "Connections open at once; one more is answered with 503."
+        case .maxConnectionsPerAddress:
+            "Connections open at once from one IPv4 address or one IPv6 /64; 0 for no such limit."
         case .drainTimeout: "How long a stop may wait for requests and jobs under way, like 30s or 2m."
         case .name: "What to call this node in logs and statistics."
         }
@@ -85,7 +92,8 @@ enum Setting: String, CaseIterable, Sendable {
         case .database: "none"
         case .log: "text on a terminal, else json"
         case .name: "the host's name"
-        case .listen, .data, .writers, .open, .noMigrate, .logLevel, .maxBody, .drainTimeout:
+        case .listen, .data, .writers, .open, .noMigrate, .logLevel, .accessLog, .maxBody, .maxConnections,
+            .maxConnectionsPerAddress, .drainTimeout:
             defaultText(on: Machine(cores: 1, hostName: "", logsToTerminal: false)) ?? ""
         }
     }
@@ -102,7 +110,10 @@ enum Setting: String, CaseIterable, Sendable {
         case .open, .noMigrate: "no"
         case .log: machine.logsToTerminal ? "text" : "json"
         case .logLevel: "info"
+        case .accessLog: "0"
         case .maxBody: "16MiB"
+        case .maxConnections: "10000"
+        case .maxConnectionsPerAddress: "0"
         case .drainTimeout: "30s"
         case .name: machine.hostName
         }

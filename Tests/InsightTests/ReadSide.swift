@@ -45,7 +45,7 @@ struct ReadSide: Sendable {
                 loop: database.loop,
                 logger: TestCluster.logger
             )
-            let sources = InsightSources(
+            var sources = InsightSources(
                 node: NodeFacts(name: "n\"1", version: "1.2.3", databaseKind: "embedded"),
                 workers: {
                     [WorkerFacts(slot: 0, pid: 7, state: "busy", jobID: 9, jobKind: "rollup", jobsDone: 3)]
@@ -55,6 +55,7 @@ struct ReadSide: Sendable {
                 process: { ProcessFacts(residentBytes: 1_024, cpuSeconds: 0.5) },
                 eventKey: { String(decoding: formatUUID(key($0, $1)), as: UTF8.self) }
             )
+            sources.gauges = { [GaugeFact("millrace_http_buffered_bytes", 17)] }
             let side = ReadSide(
                 routes: InsightRoutes(
                     reader: pool,

@@ -23,6 +23,7 @@ import Testing
             #expect(text.contains(#"millrace_build_info{node="n\"1",version="1.2.3"} 1"#))
             #expect(text.contains("process_resident_memory_bytes 1024\n"))
             #expect(!text.contains("process_open_fds"))
+            #expect(text.contains("gauge\nmillrace_http_buffered_bytes 17\n"))
         }
     }
 

@@ -79,9 +79,11 @@ import Testing
 
     @Test func `end when nobody reads the answer`() async throws {
         let ended = Event()
+        let metrics = RecordingMetrics()
         try await withServer(
             { configuration in
                 configuration.limits.writeTimeout = .milliseconds(20)
+                configuration.metrics = metrics
             },
             routes: { router in
                 router.add(.get, "/endless", for: .anyone) { _, _ in
@@ -95,7 +97,8 @@ import Testing
             let client = try await server.connect()
             defer { client.close() }
             try await client.send("GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
-            await ended.happened()
+            #expect(await ended.happens(on: server.loop))
+            #expect(metrics.reached("write_timeout") == 1)
         }
     }
 
@@ -121,6 +124,37 @@ import Testing
             )
             #expect(answers.map(\.status) == [408])
             #expect(answers.first?.closes == true)
+        }
+    }
+
+    /// No time at all for what has not come with the head, unless it is streamed.
+    @Test func `end with 408 when a body that is held whole takes too long in all`() async throws {
+        let began = Event()
+        try await withServer(
+            { configuration in
+                configuration.limits.requestTimeout = .zero
+                configuration.limits.bodyProgressTimeout = .seconds(1_000)
+            },
+            routes: { router in
+                router.add(.post, "/streamed", for: .anyone) { _, body in
+                    var buffer: [UInt8] = []
+                    while (try? await body.next(into: &buffer)) == true { began.happen() }
+                    return Response(bytes: buffer)
+                }
+            }
+        ) { server in
+            let head = "HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n"
+            let answers = try await server.exchange("POST /echo \(head)all here" + "POST /echo \(head)half")
+            #expect(answers.map(\.status) == [200, 408])
+            #expect(answers.last?.member("code") == "request_timeout")
+            #expect(answers.last?.closes == true)
+
+            let client = try await server.connect()
+            defer { client.close() }
+            try await client.send("POST /streamed \(head)half")
+            #expect(await began.happens(on: server.loop))
+            try await client.send("half")
+            #expect(try await client.answer().text == "halfhalf")
         }
     }
 
@@ -164,8 +198,10 @@ import Testing
     // MARK: Limits
 
     @Test func `beyond the limit get 503, and room again when one ends`() async throws {
+        let metrics = RecordingMetrics()
         try await withServer({ configuration in
             configuration.limits.connectionsMax = 3
+            configuration.metrics = metrics
         }) { server in
             let clients = try await server.connectTogether(8)
             defer { for client in clients { client.close() } }
@@ -179,51 +215,23 @@ import Testing
                     refused += 1
                     #expect(answer["retry-after"] == "1")
                     #expect(answer.member("code") == "too_many_connections")
+                    #expect(answer.member("request_id") == answer["x-request-id"])
                     #expect(try await client.untilEnd().isEmpty)
                 }
             }
             #expect(served.count == 3)
             #expect(refused == 5)
+            #expect(metrics.reached("connections") == 5)
 
             served[0].close()
-            // The server notices the end in its own time; until then it refuses.
-            var status = 503
-            while status == 503 {
-                let client = try await server.connect()
-                defer { client.close() }
-                try? await client.send(Self.get)
-                status = try await client.answer().status
-            }
-            #expect(status == 200)
+            #expect(try await server.comesIn())
         }
     }
-
-    /// An address of this machine that is not loopback: a connection to it comes from it.
-    private static let outsideAddress: String? = {
-        var list: UnsafeMutablePointer<ifaddrs>?
-        guard getifaddrs(&list) == 0 else { return nil }
-        defer { freeifaddrs(list) }
-        var next = list
-        while let entry = next?.pointee {
-            next = entry.ifa_next
-            guard let address = entry.ifa_addr, address.pointee.sa_family == sa_family_t(AF_INET) else {
-                continue
-            }
-            var name = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-            let size = socklen_t(MemoryLayout<sockaddr_in>.size)
-            guard getnameinfo(address, size, &name, socklen_t(name.count), nil, 0, NI_NUMERICHOST) == 0 else {
-                continue
-            }
-            let text = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            if !text.hasPrefix("127.") { return text }
-        }
-        return nil
-    }()
 
     @Test(.enabled(if: outsideAddress != nil)) func `from other machines get 403 unless they are let in`()
         async throws
     {
-        let host = try #require(Self.outsideAddress)
+        let host = try #require(outsideAddress)
         for isOpen in [false, true] {
             try await withServer({ configuration in
                 configuration.host = "0.0.0.0"

@@ -85,14 +85,18 @@ import Testing
 
     @Test func `cuts off at its deadline what does not end`() async throws {
         let ended = Event()
-        try await withServer(routes: { router in
-            router.add(.post, "/stuck", for: .anyone) { _, body in
-                var buffer: [UInt8] = []
-                while (try? await body.next(into: &buffer)) == true {}
-                ended.happen()
-                return Response(bytes: [])
+        let metrics = RecordingMetrics()
+        try await withServer(
+            { $0.metrics = metrics },
+            routes: { router in
+                router.add(.post, "/stuck", for: .anyone) { _, body in
+                    var buffer: [UInt8] = []
+                    while (try? await body.next(into: &buffer)) == true {}
+                    ended.happen()
+                    return Response(bytes: [])
+                }
             }
-        }) { server in
+        ) { server in
             let client = try await server.connect()
             defer { client.close() }
             try await client.send(
@@ -103,6 +107,7 @@ import Testing
             await server.server.drain(deadline: .after(.milliseconds(20)))
 
             await ended.happened()
+            #expect(metrics.reached("drain_timeout") == 1)
             #expect(try await client.untilEnd().isEmpty)
         }
     }

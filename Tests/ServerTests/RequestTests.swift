@@ -1,6 +1,8 @@
+import Glibc
 import HTTP
 import Reactor
 import Server
+import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(2))) struct Requests {
@@ -82,6 +84,43 @@ import Testing
             #expect(try await client.answer().text == "abc0123456789")
             #expect(try await client.answer().text == "second")
         }
+    }
+
+    /// The third handler holds its loop until the client, on another one, has read two answers.
+    @Test func `are read on only when not too many answers wait to be written`() async throws {
+        let serving = try EventLoop(name: "server")
+        let read = Counter()
+        var router = Router()
+        TestRoutes.add(to: &router)
+        router.add(.get, "/third", for: .anyone) { _, _ in
+            let patience = TestServer.patience
+            while read.value < 2, Deadline.now() < patience { sched_yield() }
+            return Response(bytes: Array("\(read.value)".utf8))
+        }
+        var configuration = HTTPServerConfiguration()
+        configuration.port = 0
+        configuration.limits.pipelinedMax = 2
+        let server = try await HTTPServer(
+            configuration,
+            router: router,
+            loops: [serving],
+            logger: TestServer.logger
+        )
+        let texts = try await withLoop { loop in
+            let client = try await TestServer(server: server, loop: loop).connect()
+            defer { client.close() }
+            let third = "GET /third HTTP/1.1\r\nHost: x\r\n\r\n"
+            try await client.send(Self.get + Self.get + third + Self.get)
+            var texts: [String] = []
+            for _ in 0..<4 {
+                texts.append(try await client.answer().text)
+                read.add(1)
+            }
+            return texts
+        }
+        #expect(texts == ["{}", "{}", "2", "{}"])
+        await server.drain(deadline: .now())
+        serving.stop()
     }
 
     /// A client that has sent two requests gets the first answer although the second handler is not done.
@@ -184,6 +223,38 @@ import Testing
             }
             #expect(made.count == 4)
             #expect(made.allSatisfy { $0.utf8.count == 17 })
+        }
+    }
+
+    @Test func `are named in every answer, each by another id`() async throws {
+        try await withServer { server in
+            let client = try await server.connect()
+            defer { client.close() }
+            var ids: Set<String> = []
+            for path in ["/id", "/ok", "/stream", "/nowhere", "/echo", "/id"] {
+                try await client.send("GET \(path) HTTP/1.1\r\nHost: x\r\n\r\n")
+                let answer = try await client.answer()
+                let named = answer.fields.filter { $0.name == "x-request-id" }
+                #expect(named.count == 1, "\(path)")
+                if path == "/id" { #expect(named.first?.value == answer.text) }
+                ids.insert(named.first?.value ?? "")
+            }
+            try await client.send("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\nHEAD /ok HTTP/1.1\r\nHost: x\r\n\r\n")
+            ids.insert(try await client.answer()["x-request-id"] ?? "")
+            ids.insert(try await client.answer(isHead: true)["x-request-id"] ?? "")
+            try await client.send("NONSENSE\r\n")
+            let malformed = try await client.answer()
+            ids.insert(malformed["x-request-id"] ?? "")
+            #expect(malformed.member("request_id") == malformed["x-request-id"])
+            #expect(ids.count == 9)
+            #expect(ids.allSatisfy { $0.utf8.count == 17 })
+
+            for path in ["/ok", "/stream"] {
+                let answers = try await server.exchange(
+                    "GET \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Request-Id: mine\r\n\r\n"
+                )
+                #expect(answers.first?["x-request-id"] == "mine")
+            }
         }
     }
 

@@ -142,8 +142,23 @@ final class Event: Sendable {
     private let state = Mutex(State())
 
     func happen() {
+        state.withLock { $0.hasHappened = true }
+        resumeAll()
+    }
+
+    /// Whether it happens at all, for what a mistake could put off without end.
+    func happens(on loop: EventLoop) async -> Bool {
+        let giveUp = Task(executorPreference: loop) {
+            await loop.sleep(until: TestServer.patience)
+            self.resumeAll()
+        }
+        await happened()
+        giveUp.cancel()
+        return state.withLock { $0.hasHappened }
+    }
+
+    private func resumeAll() {
         let waiters = state.withLock { state in
-            state.hasHappened = true
             defer { state.waiters = [] }
             return state.waiters
         }

@@ -45,6 +45,9 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
         #expect(configuration.logFormat == .json)
         #expect(configuration.logLevel == .info)
         #expect(configuration.bodyBytesMax == 16 << 20)
+        #expect(configuration.accessLogEvery == 0)
+        #expect(configuration.connectionsMax == 10_000)
+        #expect(configuration.connectionsPerAddressMax == 0)
         #expect(configuration.drainTimeout == .seconds(30))
         #expect(configuration.name == "rover")
         #expect(configuration.maskedDatabase == "embedded")
@@ -67,7 +70,7 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
             .listen: "[::1]:1,host:2", .database: "postgresql://u@h/d", .data: "/d", .workers: "1",
             .loops: "1",
             .writers: "5", .open: "yes", .noMigrate: "true", .log: "text", .logLevel: "error",
-            .maxBody: "5MiB",
+            .maxBody: "5MiB", .accessLog: "9", .maxConnections: "50", .maxConnectionsPerAddress: "7",
             .drainTimeout: "5m", .name: "n",
         ]
         let flags = Setting.allCases.flatMap { setting -> [String] in
@@ -89,6 +92,9 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
         )
         #expect(fromFlags.isOpen)
         #expect(!fromFlags.migrates)
+        #expect(fromFlags.accessLogEvery == 9)
+        #expect(fromFlags.connectionsMax == 50)
+        #expect(fromFlags.connectionsPerAddressMax == 7)
         #expect(fromFlags.drainTimeout == .seconds(300))
     }
 
@@ -136,7 +142,8 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
             ("--workers", "0"), ("--workers", "+1"), ("--loops", "1000"), ("--max-body", "0"),
             ("--log", "xml"),
             ("--max-body", "9999999999G"), ("--log-level", "loud"), ("--drain-timeout", "2d"), ("--name", ""),
-            ("--data", ""), ("--listen", "127.0.0.1:65536"),
+            ("--data", ""), ("--listen", "127.0.0.1:65536"), ("--max-connections", "0"),
+            ("--max-connections-per-address", "+1"),
         ] {
             let text = message { try service([flag, value]) }
             #expect(
@@ -161,11 +168,11 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
 
         let lines = configuration.lines
         #expect(lines.count == Setting.allCases.count)
-        #expect(lines.contains("listen        = a:1, b:2  (command line)"))
-        #expect(lines.contains("database      = postgresql://u:***@h/d  (DATABASE_URL)"))
-        #expect(lines.contains("workers       = 3  (MILLRACE_WORKERS)"))
-        #expect(lines.contains("name          = north  (f:1)"))
-        #expect(lines.contains("max-body      = 16MiB  (default)"))
+        #expect(lines.contains("listen                      = a:1, b:2  (command line)"))
+        #expect(lines.contains("database                    = postgresql://u:***@h/d  (DATABASE_URL)"))
+        #expect(lines.contains("workers                     = 3  (MILLRACE_WORKERS)"))
+        #expect(lines.contains("name                        = north  (f:1)"))
+        #expect(lines.contains("max-body                    = 16MiB  (default)"))
     }
 }
 
@@ -175,8 +182,11 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
     private static let others: Set<String> = ["--config", "--print-config", "--version", "--help"]
 
     @Test func `have a help text that names the variable`() {
+        let lines = Self.help.split(separator: "\n")
         for setting in Setting.allCases {
-            let line = Self.help.split(separator: "\n").first { $0.contains("  \(setting.flag) ") }
+            // The sentence of a long option stands below it.
+            let line = lines.firstIndex { $0.contains("  \(setting.flag) ") }
+                .map { lines[$0..<min($0 + 2, lines.count)].joined() }
             #expect(line?.contains(setting.summary) == true, "\(setting.flag)")
             #expect(line?.contains(setting.variable) == true, "\(setting.flag)")
             #expect(setting.summary.hasSuffix("."), "\(setting.flag)")
