@@ -35,6 +35,8 @@ package final class BodyReader {
     private var framing: BodyFraming
     private var mustInvite = false
     private var received = 0
+    /// Of the body as it was sent.
+    private(set) var consumedBytes = 0
     private var waited = Duration.zero
     private var started = Deadline.never
     /// Set once the body's framing has broken a rule: what follows cannot be trusted to be a request.
@@ -55,7 +57,7 @@ package final class BodyReader {
         mustInvite = head.expectsContinue
         coding = BodyCoding(head)
         inflation = nil
-        received = 0
+        (received, consumedBytes) = (0, 0)
         waited = .zero
         hasFailed = false
     }
@@ -185,6 +187,7 @@ package final class BodyReader {
             throw fail(error)
         }
         connection.input.consume(used)
+        consumedBytes += used
     }
 
     /// Reads from the socket; `false` when `deadline`, the handler's own, came first.

@@ -9,6 +9,7 @@ struct ConnectionContext: Sendable {
     let allowsRemote: Bool
     let metrics: ServerMetrics
     let load: ServerLoad
+    let accessLog: AccessLog?
 }
 
 /// One client's connection: reads requests, has them answered, writes the answers, in order.
@@ -170,6 +171,7 @@ final class Connection {
             response = request.problem(404, "not_found", "There is nothing at this path.")
         }
         context.metrics.answered(status: response.status, after: Deadline.now().duration(since: started))
+        defer { log(request, response.status, since: started) }
         try await write(response, to: request)
     }
 
@@ -204,6 +206,7 @@ final class Connection {
     private func write(_ response: Response, to request: Request) async throws(StreamError) {
         decideFate(after: response)
         io.reserveOutput()
+        let before = io.output.count
         var encoded = ResponseHead(
             status: response.status,
             contentType: response.contentType,
@@ -219,6 +222,7 @@ final class Connection {
             encoded.framing = response.status == 204 || response.status == 304 ? .none : .length(bytes.count)
             encoded.append(to: &io.output, further: request.appendRequestID)
             if !isHead { io.output += bytes }
+            io.answerBytes = io.output.count - before
             io.countBuffers()
             if io.noteAnswer() { try await io.flushReusing() }
         case .stream(let produce):
@@ -227,6 +231,7 @@ final class Connection {
             encoded.closes = mustClose
             encoded.framing = isChunked ? .chunked : .untilClose
             encoded.append(to: &io.output, further: request.appendRequestID)
+            io.answerBytes = io.output.count - before
             try await io.flush()
             if isHead { return }
             let writer = ResponseWriter(io, isChunked: isChunked)
@@ -258,6 +263,34 @@ final class Connection {
             date: date.bytes()
         ).append(to: &io.output) { RequestID.appendField(number: number, to: &$0) }
         io.output += bytes
+        logRefusal(number, error.status)
+    }
+
+    // MARK: The log
+
+    private func log(_ request: Request, _ status: Int, since started: Deadline) {
+        guard let log = context.accessLog, log.wants(request.number, status: status) else { return }
+        var entry = AccessEntry(
+            requestID: request.id,
+            status: status,
+            bytesIn: request.head.bytes.count + body.consumedBytes,
+            bytesOut: io.answerBytes,
+            milliseconds: Int64(Deadline.now().duration(since: started) / .milliseconds(1)),
+            peer: peer
+        )
+        entry.method = request.head.string(request.head.methodRange)
+        entry.path = request.head.maskedTarget
+        entry.traceID = request.traceParent?.traceID
+        log.write(entry)
+    }
+
+    /// Of a request whose head could not be read, only the end is known.
+    private func logRefusal(_ number: UInt64, _ status: Int) {
+        guard let log = context.accessLog, log.wants(number, status: status) else { return }
+        let id = RequestID(number: number).text
+        log.write(
+            AccessEntry(requestID: id, status: status, bytesIn: 0, bytesOut: 0, milliseconds: 0, peer: peer)
+        )
     }
 
     // MARK: The end

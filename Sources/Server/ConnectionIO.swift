@@ -9,6 +9,8 @@ final class ConnectionIO {
     let limits: HTTPLimits
     var input = ReadBuffer(capacity: 0)
     var output: [UInt8] = []
+    /// Bytes of the answer that was begun last.
+    var answerBytes = 0
     /// Answers in `output`.
     private var answers = 0
     private let pool: BufferPool

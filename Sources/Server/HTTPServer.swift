@@ -22,6 +22,8 @@ package struct HTTPServerConfiguration: Sendable {
     package var inflation = InflateLimits()
     /// What counts against the limits; shared by the servers of a process.
     package var load = ServerLoad()
+    /// `nil` for none.
+    package var accessLog: AccessLog?
     /// Makes the metrics.
     package var metrics: any MetricsFactory = MetricsSystem.factory
 
@@ -50,7 +52,8 @@ package struct HTTPServer: Sendable {
             inflation: configuration.inflation,
             allowsRemote: configuration.allowsRemote,
             metrics: ServerMetrics(configuration.metrics, configuration.limits),
-            load: configuration.load
+            load: configuration.load,
+            accessLog: configuration.accessLog
         )
         var hosts: [ConnectionHost] = []
         var port = configuration.port

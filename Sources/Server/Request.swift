@@ -34,6 +34,13 @@ package struct Request: Sendable {
     /// Goes into problems and logs.
     package var id: String { requestID.text }
 
+    /// The trace that the client says the request belongs to; `nil` for none, and for a field that is not
+    /// valid or came twice.
+    package var traceParent: TraceParent? {
+        guard let range = head.value(.traceparent), !head.isRepeated(.traceparent) else { return nil }
+        return TraceParent(head.bytes.span.extracting(range))
+    }
+
     /// The query's items, percent-decoded.
     ///
     /// - Throws: ``TargetError`` for a bad escape; answer it with ``problem(_:)-(TargetError)``.

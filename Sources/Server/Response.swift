@@ -67,6 +67,7 @@ package final class ResponseWriter {
             chunk.reserveCapacity(bytes.count + 16)
             ResponseChunk.append(bytes, to: &chunk)
         }
+        io.answerBytes += chunk.count
         try await io.send(chunk)
     }
 
@@ -74,6 +75,7 @@ package final class ResponseWriter {
         guard isChunked else { return }
         var end: [UInt8] = []
         ResponseChunk.appendEnd(to: &end)
+        io.answerBytes += end.count
         try await io.send(end)
     }
 }

@@ -24,6 +24,7 @@ struct ServeCommand: ProgramCommand {
     @Flag(help: Setting.noMigrate.help) var noMigrate = false
     @Option(help: Setting.log.help) var log: String?
     @Option(help: Setting.logLevel.help) var logLevel: String?
+    @Option(help: Setting.accessLog.help) var accessLog: String?
     @Option(help: Setting.maxBody.help) var maxBody: String?
     @Option(help: Setting.maxConnections.help) var maxConnections: String?
     @Option(help: Setting.maxConnectionsPerAddress.help) var maxConnectionsPerAddress: String?
@@ -72,6 +73,7 @@ struct ServeCommand: ProgramCommand {
         case .noMigrate: noMigrate ? ["yes"] : []
         case .log: Self.list(log)
         case .logLevel: Self.list(logLevel)
+        case .accessLog: Self.list(accessLog)
         case .maxBody: Self.list(maxBody)
         case .maxConnections: Self.list(maxConnections)
         case .maxConnectionsPerAddress: Self.list(maxConnectionsPerAddress)

@@ -132,6 +132,10 @@ struct Service {
             settings.port = address.port
             settings.allowsRemote = configuration.isOpen
             settings.load = load
+            if configuration.accessLogEvery > 0 {
+                let logger = Logger(label: "millrace.access")
+                settings.accessLog = AccessLog(logger, every: configuration.accessLogEvery)
+            }
             settings.limits.connectionsMax = configuration.connectionsMax
             settings.limits.connectionsPerAddressMax = configuration.connectionsPerAddressMax
             do throws(SystemError) {

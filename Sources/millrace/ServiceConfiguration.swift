@@ -20,6 +20,8 @@ struct ServiceConfiguration: Equatable, Sendable {
     var migrates: Bool
     var logFormat: LogFormat
     var logLevel: Logger.Level
+    /// One of how many requests is logged; 0 for none.
+    var accessLogEvery: Int
     var bodyBytesMax: Int
     var connectionsMax: Int
     /// 0 for none.
@@ -55,6 +57,7 @@ struct ServiceConfiguration: Equatable, Sendable {
         logLevel = try reader.value(of: .logLevel, "one of \(levels.joined(separator: ", "))") {
             Logger.Level(rawValue: $0.lowercased())
         }
+        accessLogEvery = try reader.count(of: .accessLog, min: 0, max: 1_000_000_000)
         bodyBytesMax = try reader.value(of: .maxBody, "a size like 16MiB") { SettingText.bytes($0) }
         connectionsMax = try reader.count(of: .maxConnections, max: Self.connectionsMax)
         connectionsPerAddressMax = try reader.count(

@@ -10,6 +10,7 @@ enum Setting: String, CaseIterable, Sendable {
     case noMigrate = "no-migrate"
     case log
     case logLevel = "log-level"
+    case accessLog = "access-log"
     case maxBody = "max-body"
     case maxConnections = "max-connections"
     case maxConnectionsPerAddress = "max-connections-per-address"
@@ -47,7 +48,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .listen: "host:port"
         case .database: "url"
         case .data: "dir"
-        case .workers, .loops, .writers, .maxConnections, .maxConnectionsPerAddress: "n"
+        case .workers, .loops, .writers, .maxConnections, .maxConnectionsPerAddress, .accessLog: "n"
         case .log: "format"
         case .logLevel: "level"
         case .maxBody: "size"
@@ -73,6 +74,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .log: "How to write the log on standard error: json, or text for people."
         case .logLevel:
             "The least severe level to log: trace, debug, info, notice, warning, error or critical."
+        case .accessLog: "Log one of each n requests, and every one that failed here; 0 for none."
         case .maxBody: "The largest request body, in bytes or like 16MiB. Streamed NDJSON has no limit."
         case .maxConnections: "Connections open at once; one more is answered with 503."
         case .maxConnectionsPerAddress:
@@ -90,7 +92,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .database: "none"
         case .log: "text on a terminal, else json"
         case .name: "the host's name"
-        case .listen, .data, .writers, .open, .noMigrate, .logLevel, .maxBody, .maxConnections,
+        case .listen, .data, .writers, .open, .noMigrate, .logLevel, .accessLog, .maxBody, .maxConnections,
             .maxConnectionsPerAddress, .drainTimeout:
             defaultText(on: Machine(cores: 1, hostName: "", logsToTerminal: false)) ?? ""
         }
@@ -108,6 +110,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .open, .noMigrate: "no"
         case .log: machine.logsToTerminal ? "text" : "json"
         case .logLevel: "info"
+        case .accessLog: "0"
         case .maxBody: "16MiB"
         case .maxConnections: "10000"
         case .maxConnectionsPerAddress: "0"

@@ -1,0 +1,65 @@
+import HTTP
+package import Logging
+import Reactor
+
+/// Logs one of each so many requests, and every one that failed here.
+///
+/// No line holds a key: of the query, what an item named `key` says is masked.
+package struct AccessLog: Sendable {
+    private let logger: Logger
+    private let every: UInt64
+
+    /// A log of one in `every` requests, all for 1.
+    package init(_ logger: Logger, every: Int) {
+        precondition(every >= 1, "one of how many requests is logged")
+        self.logger = logger
+        self.every = UInt64(every)
+    }
+
+    /// Whether that answer is to be logged, so that the rest needs to be found out for these only.
+    func wants(_ number: UInt64, status: Int) -> Bool { status >= 500 || number % every == 0 }
+
+    func write(_ entry: AccessEntry) {
+        var metadata: Logger.Metadata = [
+            "request_id": "\(entry.requestID)", "status": "\(entry.status)", "bytes_in": "\(entry.bytesIn)",
+            "bytes_out": "\(entry.bytesOut)", "duration_ms": "\(entry.milliseconds)", "peer": "\(entry.peer)",
+        ]
+        if let method = entry.method { metadata["method"] = "\(method)" }
+        if let path = entry.path { metadata["path"] = "\(path)" }
+        if let traceID = entry.traceID { metadata["trace_id"] = "\(traceID)" }
+        logger.info("request", metadata: metadata)
+    }
+}
+
+/// What is logged of one request; its line and its trace are missing when it could not be read.
+struct AccessEntry: Sendable {
+    let requestID: String
+    let status: Int
+    let bytesIn: Int
+    let bytesOut: Int
+    let milliseconds: Int64
+    let peer: SocketAddress
+    var method: String?
+    var path: String?
+    var traceID: String?
+}
+
+extension RequestHead {
+    /// Path and query for logs, without keys.
+    var maskedTarget: String {
+        guard let query else { return string(path) }
+        let items = bytes[query].split(separator: UInt8(ascii: "&"), omittingEmptySubsequences: false)
+        return string(path) + "?" + items.map(Self.masked).joined(separator: "&")
+    }
+
+    private static func masked(_ item: ArraySlice<UInt8>) -> String {
+        let text = String(decoding: item, as: UTF8.self)
+        guard let separator = item.firstIndex(of: UInt8(ascii: "=")) else { return text }
+        let raw = Array(item[..<separator])
+        // Escapes may spell the name; where they are broken it may be anything.
+        guard let name = try? QueryItems(raw.span).items.first?.name ?? "", name.lowercased() != "key" else {
+            return String(decoding: raw, as: UTF8.self) + "=***"
+        }
+        return text
+    }
+}
