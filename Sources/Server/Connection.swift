@@ -149,7 +149,8 @@ final class Connection {
         let request: Request
         let response: Response
         switch context.router.match(head) {
-        case .handler(let handler, let parameters):
+        case .handler(let handler, let label, let parameters):
+            io.stream.loop.mark(label)
             request = Request(head: head, parameters: parameters, peer: peer, number: nextNumber())
             body.begin(head, at: started)
             response = await respond(to: request, with: handler)

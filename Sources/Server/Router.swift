@@ -9,6 +9,8 @@ package typealias Handler = @Sendable (Request, BodyReader) async -> Response
 package struct Router: Sendable {
     struct Route: Sendable {
         let segments: [Segment]
+        /// Its place in ``Router/patterns``, from 1.
+        let label: Int
         /// The raw path that the route matches without any decoding; `nil` for a pattern with parameters.
         let literal: [UInt8]?
         /// Not tuples: a closure in a generic tuple is called through thunks, at an allocation a call.
@@ -37,7 +39,7 @@ package struct Router: Sendable {
     }
 
     enum Match {
-        case handler(Handler, parameters: [String: String])
+        case handler(Handler, label: Int, parameters: [String: String])
         /// The path exists, with other methods.
         case methodNotAllowed(allow: String)
         case options(allow: String)
@@ -45,6 +47,7 @@ package struct Router: Sendable {
     }
 
     private var routes: [Route] = []
+    private var patterns: [String] = []
 
     package init() {}
 
@@ -59,13 +62,20 @@ package struct Router: Sendable {
             routes[index].handlers.append(MethodHandler(method: method, handler: handler))
             return
         }
+        patterns.append(pattern)
         let isLiteral = segments.allSatisfy { if case .literal = $0 { true } else { false } }
         let route = Route(
             segments: segments,
+            label: patterns.count,
             literal: isLiteral ? Array(pattern.utf8) : nil,
             handlers: [MethodHandler(method: method, handler: handler)]
         )
         if isLiteral { routes.insert(route, at: 0) } else { routes.append(route) }
+    }
+
+    /// The pattern whose handler has marked its loop with `label`; `nil` for none.
+    package func pattern(label: Int) -> String? {
+        patterns.indices.contains(label - 1) ? patterns[label - 1] : nil
     }
 
     func match(_ head: RequestHead) -> Match {
@@ -98,10 +108,14 @@ package struct Router: Sendable {
         _ method: HTTP.Method,
         parameters: [String: String]
     ) -> Match {
-        if let handler = route.handler(of: method) { return .handler(handler, parameters: parameters) }
+        if let handler = route.handler(of: method) {
+            return .handler(handler, label: route.label, parameters: parameters)
+        }
         switch method {
         case .head:
-            if let handler = route.handler(of: .get) { return .handler(handler, parameters: parameters) }
+            if let handler = route.handler(of: .get) {
+                return .handler(handler, label: route.label, parameters: parameters)
+            }
         case .options: return .options(allow: route.allow)
         default: break
         }

@@ -1,3 +1,4 @@
+import CoreMetrics
 import HTTP
 import Ingest
 import Insight
@@ -64,6 +65,7 @@ struct Service {
         let node: ServiceNode
         let servers: [HTTPServer]
         let reading: ServiceReading
+        let monitor: LoopMonitor
         do throws(ServiceFailure) {
             node = try await ServiceNode.start(
                 configuration,
@@ -81,13 +83,16 @@ struct Service {
                 loop: loop,
                 logger: logger
             )
-            servers = try await listen(node, reading)
+            let router = Self.router(node, reading)
+            servers = try await listen(router)
+            monitor = try watchLoops(router)
         } catch {
             await database.close(deadline: .after(configuration.drainTimeout))
             throw error
         }
         for server in servers { Output.say("listening on http://\(server.address)") }
         let code = await waitForEnd(events, servers, node)
+        monitor.stop()
         await reading.stop()
         await database.close(deadline: .after(configuration.drainTimeout))
         logger.notice("stopped")
@@ -118,13 +123,38 @@ struct Service {
         }
     }
 
-    private func listen(
-        _ node: ServiceNode,
-        _ reading: ServiceReading
-    ) async throws(ServiceFailure) -> [HTTPServer] {
+    private static func router(_ node: ServiceNode, _ reading: ServiceReading) -> Router {
         var router = Router()
         node.ingest.add(to: &router)
         reading.routes.add(to: &router)
+        return router
+    }
+
+    /// Measures the loops' turns, and logs those that hold up all connections of a loop.
+    private func watchLoops(_ router: Router) throws(ServiceFailure) -> LoopMonitor {
+        let turns = Timer(label: "millrace_loop_turn_seconds")
+        for loop in loops {
+            loop.observeTurns { turn in
+                let (seconds, attoseconds) = turn.components
+                turns.recordNanoseconds(seconds &* 1_000_000_000 &+ attoseconds / 1_000_000_000)
+            }
+        }
+        do throws(SystemError) {
+            return try LoopMonitor(loops) { stall in
+                logger.warning(
+                    "an event loop is held up",
+                    metadata: [
+                        "loop": "\(stall.loop)", "route": "\(router.pattern(label: stall.label) ?? "none")",
+                        "milliseconds": "\(Int(stall.lasted / .milliseconds(1)))",
+                    ]
+                )
+            }
+        } catch {
+            throw ServiceFailure(Exit.failure, "no monitor of the event loops: \(error)")
+        }
+    }
+
+    private func listen(_ router: Router) async throws(ServiceFailure) -> [HTTPServer] {
         var servers: [HTTPServer] = []
         for address in configuration.listen {
             var settings = HTTPServerConfiguration()
