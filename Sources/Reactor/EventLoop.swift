@@ -34,6 +34,10 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     private var sleepers: [UInt64: UnsafeContinuation<Void, Never>] = [:]
     private var sleepersStarted: UInt64 = 0
 
+    /// Looked at by a ``LoopMonitor``.
+    let activity = LoopActivity()
+    private var onTurn: (@Sendable (Duration) -> Void)?
+
     private struct Remote {
         var jobs: [UnownedJob] = []
         var work: [@Sendable () -> Void] = []
@@ -105,6 +109,21 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
 
     private func wakeUp() {
         _ = eventfd_write(wake.raw, 1)
+    }
+
+    // MARK: Turns
+
+    /// Says what the code that runs now is about, for a monitor; until the turn is over.
+    ///
+    /// On the loop only.
+    package func mark(_ label: Int) {
+        assert(isCurrent)
+        activity.set(label: label)
+    }
+
+    /// Calls `observer` on the loop after each of its turns, with the time from the kernel's answer on.
+    package func observeTurns(_ observer: @escaping @Sendable (Duration) -> Void) {
+        post { self.onTurn = observer }
     }
 
     // MARK: Time
@@ -222,10 +241,14 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
         while !isStopping.load(ordering: .acquiring) {
             let count = epoll_wait(epoll.raw, &events, CInt(events.count), timeoutMilliseconds())
             precondition(count >= 0 || errno == EINTR, "epoll_wait fails only when interrupted")
+            let began = Deadline.now()
+            activity.begin(began)
             for index in 0..<Int(max(count, 0)) { receive(events[index]) }
             runJobs()
             expireTimers()
             runJobs()
+            activity.end()
+            onTurn?(Deadline.now().duration(since: began))
         }
     }
 

@@ -149,7 +149,8 @@ final class Connection {
         let request: Request
         let response: Response
         switch context.router.match(head) {
-        case .handler(let handler, let access, let parameters):
+        case .handler(let handler, let access, let label, let parameters):
+            io.stream.loop.mark(label)
             let verdict = context.access.check(head, from: peer, for: access)
             request = Request(
                 head: head,

@@ -9,6 +9,8 @@ package typealias Handler = @Sendable (Request, BodyReader) async -> Response
 package struct Router: Sendable {
     struct Route: Sendable {
         let segments: [Segment]
+        /// Its place in ``Router/patterns``, from 1.
+        let label: Int
         /// The raw path that the route matches without any decoding; `nil` for a pattern with parameters.
         let literal: [UInt8]?
         /// Not tuples: a closure in a generic tuple is called through thunks, at an allocation a call.
@@ -38,7 +40,7 @@ package struct Router: Sendable {
     }
 
     enum Match {
-        case handler(Handler, Access, parameters: [String: String])
+        case handler(Handler, Access, label: Int, parameters: [String: String])
         /// The path exists, with other methods.
         case methodNotAllowed(allow: String)
         case options(allow: String)
@@ -46,6 +48,7 @@ package struct Router: Sendable {
     }
 
     private var routes: [Route] = []
+    private var patterns: [String] = []
 
     package init() {}
 
@@ -66,13 +69,20 @@ package struct Router: Sendable {
             routes[index].handlers.append(entry)
             return
         }
+        patterns.append(pattern)
         let isLiteral = segments.allSatisfy { if case .literal = $0 { true } else { false } }
         let route = Route(
             segments: segments,
+            label: patterns.count,
             literal: isLiteral ? Array(pattern.utf8) : nil,
             handlers: [entry]
         )
         if isLiteral { routes.insert(route, at: 0) } else { routes.append(route) }
+    }
+
+    /// The pattern whose handler has marked its loop with `label`; `nil` for none.
+    package func pattern(label: Int) -> String? {
+        patterns.indices.contains(label - 1) ? patterns[label - 1] : nil
     }
 
     func match(_ head: RequestHead) -> Match {
@@ -106,7 +116,9 @@ package struct Router: Sendable {
         parameters: [String: String]
     ) -> Match {
         let found = route.handler(of: method) ?? (method == .head ? route.handler(of: .get) : nil)
-        if let found { return .handler(found.handler, found.access, parameters: parameters) }
+        if let found {
+            return .handler(found.handler, found.access, label: route.label, parameters: parameters)
+        }
         switch method {
         case .options: return .options(allow: route.allow)
         default: break

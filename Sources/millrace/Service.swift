@@ -1,4 +1,5 @@
 import Access
+import CoreMetrics
 import HTTP
 import Ingest
 import Insight
@@ -66,6 +67,7 @@ struct Service {
         let servers: [HTTPServer]
         let reading: ServiceReading
         let keys: ServiceKeys
+        let monitor: LoopMonitor
         do throws(ServiceFailure) {
             node = try await ServiceNode.start(
                 configuration,
@@ -84,7 +86,9 @@ struct Service {
                 logger: logger
             )
             keys = try await ServiceKeys.start(database, loop: loop, logger: logger)
-            servers = try await listen(node, reading, keys)
+            let router = Self.router(node, reading, keys)
+            servers = try await listen(router, keys)
+            monitor = try watchLoops(router)
         } catch {
             await database.close(deadline: .after(configuration.drainTimeout))
             throw error
@@ -92,6 +96,7 @@ struct Service {
         for server in servers { Output.say("listening on http://\(server.address)") }
         let code = await waitForEnd(events, servers, node)
         await keys.stop()
+        monitor.stop()
         await reading.stop()
         await database.close(deadline: .after(configuration.drainTimeout))
         logger.notice("stopped")
@@ -122,15 +127,40 @@ struct Service {
         }
     }
 
-    private func listen(
-        _ node: ServiceNode,
-        _ reading: ServiceReading,
-        _ keys: ServiceKeys
-    ) async throws(ServiceFailure) -> [HTTPServer] {
+    private static func router(_ node: ServiceNode, _ reading: ServiceReading, _ keys: ServiceKeys) -> Router
+    {
         var router = Router()
         node.ingest.add(to: &router)
         reading.routes.add(to: &router)
         keys.routes.add(to: &router)
+        return router
+    }
+
+    /// Measures the loops' turns, and logs those that hold up all connections of a loop.
+    private func watchLoops(_ router: Router) throws(ServiceFailure) -> LoopMonitor {
+        let turns = Timer(label: "millrace_loop_turn_seconds")
+        for loop in loops {
+            loop.observeTurns { turn in
+                let (seconds, attoseconds) = turn.components
+                turns.recordNanoseconds(seconds &* 1_000_000_000 &+ attoseconds / 1_000_000_000)
+            }
+        }
+        do throws(SystemError) {
+            return try LoopMonitor(loops) { stall in
+                logger.warning(
+                    "an event loop is held up",
+                    metadata: [
+                        "loop": "\(stall.loop)", "route": "\(router.pattern(label: stall.label) ?? "none")",
+                        "milliseconds": "\(Int(stall.lasted / .milliseconds(1)))",
+                    ]
+                )
+            }
+        } catch {
+            throw ServiceFailure(Exit.failure, "no monitor of the event loops: \(error)")
+        }
+    }
+
+    private func listen(_ router: Router, _ keys: ServiceKeys) async throws(ServiceFailure) -> [HTTPServer] {
         var servers: [HTTPServer] = []
         for address in configuration.listen {
             var settings = HTTPServerConfiguration()

@@ -53,6 +53,15 @@ import Testing
         #expect(line["duration_ms"].flatMap { Int($0) } != nil)
     }
 
+    @Test func `names a trace only when the client has named one validly and once`() async throws {
+        let valid = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        let requests = [[valid], [valid, valid], [valid + "0"], []].map { fields in
+            "GET /ok HTTP/1.1\r\nHost: x\r\n" + fields.map { $0 + "\r\n" }.joined() + "\r\n"
+        }
+        let lines = try await Self.lines(every: 1, requests)
+        #expect(lines.map { $0["trace_id"] != nil } == [true, false, false, false])
+    }
+
     @Test func `counts what was sent, streamed or not`() async throws {
         let book = LogBook()
         try await withServer({ $0.accessLog = AccessLog(book.logger, every: 1) }) { server in

@@ -29,6 +29,7 @@ enum MetricCatalogue {
         "millrace_http_connections_per_address_max": "Connections that one address may have; 0 for no limit.",
         "millrace_http_buffered_bytes": "Memory that buffers and whole bodies of requests take.",
         "millrace_http_buffered_bytes_max": "Memory that buffers and whole bodies of requests may take.",
+        "millrace_loop_turn_seconds": "Time from the kernel's answer to the end of an event loop's turn.",
         "millrace_postgres_connects_total": "Connections made to PostgreSQL.",
         "millrace_postgres_connect_failures_total": "Attempts to connect to PostgreSQL that failed.",
         "millrace_postgres_connections_lost_total": "Connections to PostgreSQL that broke.",
