@@ -236,7 +236,7 @@ final class Connection {
         switch response.body {
         case .bytes(let bytes):
             encoded.framing = response.status == 204 || response.status == 304 ? .none : .length(bytes.count)
-            encoded.append(to: &io.output, further: request.appendRequestID)
+            encoded.append(to: &io.output, further: { request.appendRequestID(to: &$0) })
             if !isHead { io.output += bytes }
             io.answerBytes = io.output.count - before
             io.countBuffers()
@@ -246,7 +246,7 @@ final class Connection {
             if !isChunked { mustClose = true }
             encoded.closes = mustClose
             encoded.framing = isChunked ? .chunked : .untilClose
-            encoded.append(to: &io.output, further: request.appendRequestID)
+            encoded.append(to: &io.output, further: { request.appendRequestID(to: &$0) })
             io.answerBytes = io.output.count - before
             try await io.flush()
             if isHead { return }
