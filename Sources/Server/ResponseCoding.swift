@@ -17,7 +17,7 @@ enum ResponseCoding {
         // Whoever keeps a copy has to know that it depends on the question.
         coded.fields.append(("Vary", "Accept-Encoding"))
         guard let accepted = head.list(.acceptEncoding),
-            acceptsGzip(String(decoding: accepted, as: UTF8.self)),
+            ContentCoding.acceptsGzip(accepted.span),
             let compressed = Gzip.compress(bytes)
         else { return coded }
         coded.body = .bytes(compressed)
@@ -39,22 +39,5 @@ enum ResponseCoding {
         type.hasPrefix("text/") && !type.hasPrefix("text/event-stream") || type.hasPrefix("application/json")
             || type.hasPrefix("application/problem+json") || type.hasPrefix("application/x-ndjson")
             || type.hasPrefix("image/svg+xml")
-    }
-
-    /// Whether gzip is among the codings of an Accept-Encoding, or `*` is, with a weight other than 0.
-    static func acceptsGzip(_ list: String) -> Bool {
-        var others = false
-        for item in list.lowercased().split(separator: ",") {
-            let parts = item.split(separator: ";", maxSplits: 1).map { $0.filter { $0 != " " && $0 != "\t" } }
-            // q=0, q=0.0 and so on: nothing but zeros behind the sign.
-            let weight = parts.count > 1 ? parts[1].dropFirst(2) : "1"
-            let isWanted = !weight.allSatisfy { $0 == "0" || $0 == "." }
-            switch parts.first {
-            case "gzip", "x-gzip": return isWanted
-            case "*": others = isWanted
-            default: break
-            }
-        }
-        return others
     }
 }
