@@ -16,15 +16,14 @@ import Synchronization
 /// executor is the loop run here without any hop. Without the preference they would be checked on the global
 /// pool at each step.
 package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
-    // Soundness of @unchecked: `remote`, `isStopping` and `threadID` are synchronized, `thread` is written
-    // before the thread can stop and read only by stop(), and all else is touched on the loop's own thread
-    // alone.
+    // Soundness of @unchecked: `remote`, `isStopping`, `threadID` and `thread` are synchronized, and all else
+    // is touched on the loop's own thread alone.
     private let epoll: Descriptor
     private let wake: Descriptor
     private let remote = Mutex(Remote())
     private let isStopping = Atomic<Bool>(false)
     private let threadID = Atomic<CInt>(0)
-    private var thread = pthread_t()
+    private let thread = Mutex<SystemThread?>(nil)
 
     private var jobs: [UnownedJob] = []
     private var batch: [UnownedJob] = []
@@ -68,7 +67,10 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
         var interest = csystem_epoll_event(EPOLLIN.rawValue, Self.wakeToken)
         let (epollRaw, wakeRaw) = (epoll.raw, wake.raw)
         try systemCall("epoll_ctl") { epoll_ctl(epollRaw, EPOLL_CTL_ADD, wakeRaw, &interest) }
-        try startThread(name: name)
+        let thread = try SystemThread(name: name) { self.run() }
+        self.thread.withLock { $0 = thread }
+        // Whoever holds a loop may ask it at once which thread it is.
+        while threadID.load(ordering: .acquiring) == 0 { sched_yield() }
     }
 
     private static let wakeToken = UInt64.max
@@ -211,28 +213,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
         precondition(!isCurrent, "a loop cannot wait for its own end")
         if isStopping.exchange(true, ordering: .acquiringAndReleasing) { return }
         wakeUp()
-        _ = pthread_join(thread, nil)
-    }
-
-    private func startThread(name: String) throws(SystemError) {
-        let context = Unmanaged.passRetained(self)
-        let code = pthread_create(
-            &thread,
-            nil,
-            { context in
-                guard let context else { return nil }
-                Unmanaged<EventLoop>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            },
-            context.toOpaque()
-        )
-        if code != 0 {
-            context.release()
-            throw SystemError(call: "pthread_create", code: code)
-        }
-        _ = csystem_set_thread_name(thread, String(name.prefix(15)))
-        // Whoever holds a loop may ask it at once which thread it is.
-        while threadID.load(ordering: .acquiring) == 0 { sched_yield() }
+        thread.withLock { $0 }?.join()
     }
 
     private func run() {

@@ -37,15 +37,13 @@ package struct LoopStall: Equatable, Sendable {
 }
 
 /// A thread that looks at loops from outside and tells of turns that do not end.
-package final class LoopMonitor: @unchecked Sendable {
-    // Soundness of @unchecked: `thread` is written before the thread can end and read only by stop(); all
-    // else is constant or synchronized.
+package final class LoopMonitor: Sendable {
     private let loops: [EventLoop]
     private let limit: Duration
     private let report: @Sendable (LoopStall) -> Void
     private let wake: Descriptor
     private let isStopping = Atomic<Bool>(false)
-    private var thread = pthread_t()
+    private let thread = Mutex<SystemThread?>(nil)
 
     /// Starts to watch `loops`; `report` is called on the monitor's thread, once for each turn that takes
     /// `limit` or longer and each label that it has from then on.
@@ -60,29 +58,15 @@ package final class LoopMonitor: @unchecked Sendable {
         self.limit = limit
         self.report = report
         wake = Descriptor(adopting: try systemCall("eventfd") { eventfd(0, CInt(EFD_CLOEXEC)) })
-        let context = Unmanaged.passRetained(self)
-        let code = pthread_create(
-            &thread,
-            nil,
-            { context in
-                guard let context else { return nil }
-                Unmanaged<LoopMonitor>.fromOpaque(context).takeRetainedValue().run()
-                return nil
-            },
-            context.toOpaque()
-        )
-        if code != 0 {
-            context.release()
-            throw SystemError(call: "pthread_create", code: code)
-        }
-        _ = csystem_set_thread_name(thread, "loop-monitor")
+        let thread = try SystemThread(name: "loop-monitor") { self.run() }
+        self.thread.withLock { $0 = thread }
     }
 
     /// Ends the thread and waits for it.
     package func stop() {
         if isStopping.exchange(true, ordering: .acquiringAndReleasing) { return }
         _ = eventfd_write(wake.raw, 1)
-        _ = pthread_join(thread, nil)
+        thread.withLock { $0 }?.join()
     }
 
     private func run() {
