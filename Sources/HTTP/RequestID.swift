@@ -34,8 +34,15 @@ package struct RequestID: Equatable, Sendable {
     package var text: String {
         switch source {
         case .text(let text): text
-        case .number(let number): "\(Self.hex(Self.process, digits: 8))-\(Self.hex(number, digits: 8))"
+        case .number(let number):
+            Self.text(of: number)
         }
+    }
+
+    private static func text(of number: UInt64) -> String {
+        var bytes: [UInt8] = []
+        append(number, to: &bytes)
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// Appends the field that names a request by its number, with a CRLF in front.
@@ -43,11 +50,7 @@ package struct RequestID: Equatable, Sendable {
     /// The same text as ``text``, which every answer would otherwise allocate.
     package static func appendField(number: UInt64, to output: inout [UInt8]) {
         output.append(contentsOf: fieldStart)
-        output.append(contentsOf: processDigits)
-        let digits = max(8, (UInt64.bitWidth - number.leadingZeroBitCount + 3) / 4)
-        for place in (0..<digits).reversed() {
-            output.append(JSONWriter.hexDigit(Int(truncatingIfNeeded: number >> UInt64(place * 4) & 15)))
-        }
+        append(number, to: &output)
     }
 
     /// Appends the field with a client's id, which has to be valid.
@@ -57,10 +60,22 @@ package struct RequestID: Equatable, Sendable {
     }
 
     private static let fieldStart = Array("\r\nX-Request-Id: ".utf8)
-    private static let processDigits = Array("\(hex(process, digits: 8))-".utf8)
+    private static let processDigits = {
+        var digits: [UInt8] = []
+        appendHex(process, to: &digits)
+        return digits + [UInt8(ascii: "-")]
+    }()
 
-    private static func hex(_ value: UInt64, digits: Int) -> String {
-        let text = String(value, radix: 16)
-        return String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
+    private static func append(_ number: UInt64, to output: inout [UInt8]) {
+        output.append(contentsOf: processDigits)
+        appendHex(number, to: &output)
+    }
+
+    /// Eight digits at least.
+    private static func appendHex(_ value: UInt64, to output: inout [UInt8]) {
+        let digits = max(8, (UInt64.bitWidth - value.leadingZeroBitCount + 3) / 4)
+        for place in (0..<digits).reversed() {
+            output.append(JSONWriter.hexDigit(Int(truncatingIfNeeded: value >> UInt64(place * 4) & 15)))
+        }
     }
 }
