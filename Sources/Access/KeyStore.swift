@@ -67,7 +67,7 @@ package struct KeyStore: Sendable {
 
     /// All keys, the revoked among them, the oldest first.
     package func list() async throws(KeyError) -> [StoredKey] {
-        try await run("SELECT \(Self.columns) FROM keys ORDER BY id", []).compactMap { Self.read($0)?.key }
+        try await rows().compactMap { Self.read($0)?.key }
     }
 
     /// Revokes a key; again is nothing.
@@ -88,12 +88,16 @@ package struct KeyStore: Sendable {
 
     /// Brings `ring` up to date.
     package func load(into ring: KeyRing) async throws(KeyError) {
-        let rows = try await run("SELECT \(Self.columns) FROM keys ORDER BY id", [])
+        let rows = try await rows()
         let stored = rows.compactMap(Self.read)
         ring.replace(
             with: stored.filter { $0.key.revokedAt == nil }.map { ($0.digest, $0.key.key) },
             hasKeys: !rows.isEmpty
         )
+    }
+
+    private func rows() async throws(KeyError) -> [[String?]] {
+        try await run("SELECT \(Self.columns) FROM keys ORDER BY id", [])
     }
 
     private func run(_ sql: String, _ parameters: [String?]) async throws(KeyError) -> [[String?]] {

@@ -20,27 +20,25 @@ struct FlushEncoder {
 
     /// The rows as a binary COPY payload; for `staging` with the column `undated` at the end.
     func events(forStaging: Bool) -> CopyStream {
-        var encoder = RowEncoder(
-            columns: forStaging ? 13 : 12,
-            capacity: plan.byteCount + rows.count * 200 + 64
-        )
-        for (offset, row) in rows.enumerated() {
-            append(row, seq: firstSeq + Int64(offset), to: &encoder)
-            if forStaging { encoder.append(bool: row.isUndated) }
-        }
+        var encoder = RowEncoder(columns: forStaging ? 13 : 12, capacity: capacity)
+        append(to: &encoder, forStaging: forStaging)
         return encoder.finish()
     }
 
     /// The rows as one array a column.
     func eventArrays() -> [BinaryValue] {
-        var encoder = RowEncoder(
-            arraysOf: Self.eventTypes,
-            capacity: plan.byteCount + rows.count * 200 + 64
-        )
+        var encoder = RowEncoder(arraysOf: Self.eventTypes, capacity: capacity)
+        append(to: &encoder, forStaging: false)
+        return encoder.finishArrays()
+    }
+
+    private var capacity: Int { plan.byteCount + rows.count * 200 + 64 }
+
+    private func append(to encoder: inout RowEncoder, forStaging: Bool) {
         for (offset, row) in rows.enumerated() {
             append(row, seq: firstSeq + Int64(offset), to: &encoder)
+            if forStaging { encoder.append(bool: row.isUndated) }
         }
-        return encoder.finishArrays()
     }
 
     private func append(_ row: FlushRow, seq: Int64, to encoder: inout RowEncoder) {
