@@ -7,7 +7,8 @@ struct ServeCommand: ProgramCommand {
         abstract: "Run the service.",
         discussion: """
             Prints 'listening on http://…' on standard output once it takes events, and logs on standard \
-            error. SIGTERM and SIGINT stop it after the requests under way; a second one hastens that.
+            error. SIGTERM and SIGINT stop it after the requests under way; a second one ends the time of \
+            --drain-delay, or hastens the rest.
 
             An option wins over its environment variable, that over the file of --config, and that over the \
             default. The file has one setting a line, such as 'max-body = 16MiB'.
@@ -28,6 +29,7 @@ struct ServeCommand: ProgramCommand {
     @Option(help: Setting.maxBody.help) var maxBody: String?
     @Option(help: Setting.maxConnections.help) var maxConnections: String?
     @Option(help: Setting.maxConnectionsPerAddress.help) var maxConnectionsPerAddress: String?
+    @Option(help: Setting.drainDelay.help) var drainDelay: String?
     @Option(help: Setting.drainTimeout.help) var drainTimeout: String?
     @Option(help: Setting.name.help) var name: String?
 
@@ -77,6 +79,7 @@ struct ServeCommand: ProgramCommand {
         case .maxBody: Self.list(maxBody)
         case .maxConnections: Self.list(maxConnections)
         case .maxConnectionsPerAddress: Self.list(maxConnectionsPerAddress)
+        case .drainDelay: Self.list(drainDelay)
         case .drainTimeout: Self.list(drainTimeout)
         case .name: Self.list(name)
         }

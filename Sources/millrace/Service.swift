@@ -21,13 +21,7 @@ struct Service {
     private let loops: [EventLoop]
     /// Of all servers.
     private let load = ServerLoad()
-
-    /// What makes the service end.
-    enum End: Sendable {
-        case signal(CInt)
-        /// The other nodes have declared this one dead.
-        case fenced
-    }
+    private let notice = StopNotice()
 
     /// Runs the service until a signal ends it; returns the program's exit code.
     static func run(_ configuration: ServiceConfiguration) async -> Int32 {
@@ -82,6 +76,7 @@ struct Service {
                 database,
                 node,
                 load: load,
+                notice: notice,
                 loop: loop,
                 logger: logger
             )
@@ -94,7 +89,16 @@ struct Service {
             throw error
         }
         for server in servers { Output.say("listening on http://\(server.address)") }
-        let code = await waitForEnd(events, servers, node)
+        let stop = ServiceStop(
+            configuration,
+            events: events,
+            notice: notice,
+            servers: servers,
+            node: node,
+            loop: loop,
+            logger: logger
+        )
+        let code = await stop.run()
         await keys.stop()
         monitor.stop()
         await reading.stop()
@@ -186,38 +190,6 @@ struct Service {
             )
         }
         return servers
-    }
-
-    // MARK: The end
-
-    /// Waits for a reason to end, and ends in order: no new requests, answers to all that run, what was
-    /// stored handed over to the queue, the queue's work applied or given back.
-    private func waitForEnd(
-        _ events: ServiceEvents,
-        _ servers: [HTTPServer],
-        _ node: ServiceNode
-    ) async -> Int32 {
-        let reason = await events.next()
-        let deadline = Deadline.after(configuration.drainTimeout)
-        switch reason {
-        case .signal(let signal): logger.notice("stopping", metadata: ["signal": "\(signal)"])
-        case .fenced: logger.error("the other nodes have declared this one dead; it ends")
-        }
-        let hastening = Task {
-            _ = await events.next()
-            if Task.isCancelled { return }
-            for server in servers { await server.drain(deadline: .after(.seconds(2))) }
-            await node.hasten()
-        }
-        await withTaskGroup { group in
-            for server in servers { group.addTask { await server.drain(deadline: deadline) } }
-        }
-        await node.stop(deadline: deadline)
-        // Ended here: nobody sends events any more.
-        hastening.cancel()
-        events.close()
-        if case .fenced = reason { return Exit.failure }
-        return Exit.success
     }
 }
 

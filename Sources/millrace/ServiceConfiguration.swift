@@ -26,6 +26,8 @@ struct ServiceConfiguration: Equatable, Sendable {
     var connectionsMax: Int
     /// 0 for none.
     var connectionsPerAddressMax: Int
+    /// From the signal to the end of listening.
+    var drainDelay: Duration
     var drainTimeout: Duration
     /// Of the node.
     var name: String
@@ -65,9 +67,8 @@ struct ServiceConfiguration: Equatable, Sendable {
             min: 0,
             max: Self.connectionsMax
         )
-        drainTimeout = try reader.value(of: .drainTimeout, "a time like 30s, a day at most") {
-            SettingText.duration($0)
-        }
+        drainDelay = try reader.duration(of: .drainDelay)
+        drainTimeout = try reader.duration(of: .drainTimeout)
         name = try reader.value(of: .name, "a name of 1 to \(Self.nameBytesMax) bytes") {
             1...Self.nameBytesMax ~= $0.utf8.count ? $0 : nil
         }
@@ -107,6 +108,10 @@ private struct SettingReader {
 
     func count(of setting: Setting, min: Int = 1, max: Int) throws(ConfigurationError) -> Int {
         try value(of: setting, "a number from \(min) to \(max)") { SettingText.count($0, in: min...max) }
+    }
+
+    func duration(of setting: Setting) throws(ConfigurationError) -> Duration {
+        try value(of: setting, "a time like 30s, a day at most") { SettingText.duration($0) }
     }
 
     func yesOrNo(of setting: Setting) throws(ConfigurationError) -> Bool {

@@ -3,13 +3,22 @@ import Reactor
 
 /// What the service waits for while it runs: signals, and being declared dead.
 struct ServiceEvents: Sendable {
-    private let stream: AsyncStream<Service.End>
-    private let continuation: AsyncStream<Service.End>.Continuation
+    /// Why the service ends, or goes on with ending.
+    enum End: Sendable {
+        case signal(CInt)
+        /// The other nodes have declared this one dead.
+        case fenced
+        /// The time of `--drain-delay` is over.
+        case delayOver
+    }
+
+    private let stream: AsyncStream<End>
+    private let continuation: AsyncStream<End>.Continuation
     private let signals: SignalWatch
 
     init(loop: EventLoop) async throws(ServiceFailure) {
         (stream, continuation) = AsyncStream.makeStream(
-            of: Service.End.self,
+            of: End.self,
             bufferingPolicy: .bufferingNewest(8)
         )
         signals = SignalWatch(loop: loop)
@@ -18,10 +27,10 @@ struct ServiceEvents: Sendable {
         }
     }
 
-    func send(_ end: Service.End) { continuation.yield(end) }
+    func send(_ end: End) { continuation.yield(end) }
 
     /// The next reason to end.
-    func next() async -> Service.End {
+    func next() async -> End {
         for await end in stream { return end }
         return .signal(SIGTERM)
     }
@@ -40,13 +49,13 @@ private actor SignalWatch {
         self.loop = loop
     }
 
-    func start(_ continuation: AsyncStream<Service.End>.Continuation) throws(SystemError) {
+    func start(_ continuation: AsyncStream<ServiceEvents.End>.Continuation) throws(SystemError) {
         signals = try Signals(Program.serviceSignals, on: loop)
         // Lives as long as the process.
         Task(executorPreference: loop) { await self.forward(continuation) }
     }
 
-    private func forward(_ continuation: AsyncStream<Service.End>.Continuation) async {
+    private func forward(_ continuation: AsyncStream<ServiceEvents.End>.Continuation) async {
         while let signal = await signals?.next() {
             if signal == SIGTERM || signal == SIGINT { continuation.yield(.signal(signal)) }
         }

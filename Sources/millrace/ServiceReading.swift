@@ -20,6 +20,7 @@ struct ServiceReading: Sendable {
         _ database: ServiceDatabase,
         _ node: ServiceNode,
         load: ServerLoad,
+        notice: StopNotice,
         loop: EventLoop,
         logger: Logger
     ) -> ServiceReading {
@@ -36,6 +37,12 @@ struct ServiceReading: Sendable {
             logger: logger
         )
         var sources = node.sources(facts, reader: reader)
+        let takesEvents = sources.readiness
+        sources.readiness = {
+            var readiness = await takesEvents()
+            if notice.isGiven { readiness.reasons.insert("draining", at: 0) }
+            return readiness
+        }
         sources.gauges = { [GaugeFact("millrace_http_buffered_bytes", Double(load.bufferedBytes))] }
         let routes = InsightRoutes(
             reader: reader,

@@ -14,6 +14,7 @@ enum Setting: String, CaseIterable, Sendable {
     case maxBody = "max-body"
     case maxConnections = "max-connections"
     case maxConnectionsPerAddress = "max-connections-per-address"
+    case drainDelay = "drain-delay"
     case drainTimeout = "drain-timeout"
     case name
 
@@ -52,7 +53,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .log: "format"
         case .logLevel: "level"
         case .maxBody: "size"
-        case .drainTimeout: "time"
+        case .drainDelay, .drainTimeout: "time"
         case .name: "name"
         case .open, .noMigrate: ""
         }
@@ -79,6 +80,8 @@ enum Setting: String, CaseIterable, Sendable {
         case .maxConnections: "Connections open at once; one more is answered with 503."
         case .maxConnectionsPerAddress:
             "Connections open at once from one IPv4 address or one IPv6 /64; 0 for no such limit."
+        case .drainDelay:
+            "How long to go on once told to stop, with /readyz at 503, so that load balancers leave."
         case .drainTimeout: "How long a stop may wait for requests and jobs under way, like 30s or 2m."
         case .name: "What to call this node in logs and statistics."
         }
@@ -93,7 +96,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .log: "text on a terminal, else json"
         case .name: "the host's name"
         case .listen, .data, .writers, .open, .noMigrate, .logLevel, .accessLog, .maxBody, .maxConnections,
-            .maxConnectionsPerAddress, .drainTimeout:
+            .maxConnectionsPerAddress, .drainDelay, .drainTimeout:
             defaultText(on: Machine(cores: 1, hostName: "", logsToTerminal: false)) ?? ""
         }
     }
@@ -114,6 +117,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .maxBody: "16MiB"
         case .maxConnections: "10000"
         case .maxConnectionsPerAddress: "0"
+        case .drainDelay: "0s"
         case .drainTimeout: "30s"
         case .name: machine.hostName
         }

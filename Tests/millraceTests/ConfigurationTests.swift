@@ -48,6 +48,7 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
         #expect(configuration.accessLogEvery == 0)
         #expect(configuration.connectionsMax == 10_000)
         #expect(configuration.connectionsPerAddressMax == 0)
+        #expect(configuration.drainDelay == .zero)
         #expect(configuration.drainTimeout == .seconds(30))
         #expect(configuration.name == "rover")
         #expect(configuration.maskedDatabase == "embedded")
@@ -71,7 +72,7 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
             .loops: "1",
             .writers: "5", .open: "yes", .noMigrate: "true", .log: "text", .logLevel: "error",
             .maxBody: "5MiB", .accessLog: "9", .maxConnections: "50", .maxConnectionsPerAddress: "7",
-            .drainTimeout: "5m", .name: "n",
+            .drainDelay: "10s", .drainTimeout: "5m", .name: "n",
         ]
         let flags = Setting.allCases.flatMap { setting -> [String] in
             if setting.isSwitch { return [setting.flag] }
@@ -95,6 +96,7 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
         #expect(fromFlags.accessLogEvery == 9)
         #expect(fromFlags.connectionsMax == 50)
         #expect(fromFlags.connectionsPerAddressMax == 7)
+        #expect(fromFlags.drainDelay == .seconds(10))
         #expect(fromFlags.drainTimeout == .seconds(300))
     }
 
