@@ -32,6 +32,8 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     private var timers = TimerQueue<TimerToken>()
     private var sleepers: [UInt64: UnsafeContinuation<Void, Never>] = [:]
     private var sleepersStarted: UInt64 = 0
+    /// Tasks that let the others have a turn.
+    private var waitingForTurn: [UnsafeContinuation<Void, Never>] = []
 
     /// Looked at by a ``LoopMonitor``.
     let activity = LoopActivity()
@@ -158,6 +160,15 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
         await sleep(until: .after(duration), isolation: isolation)
     }
 
+    /// Suspends until the loop has looked at the kernel again, and everybody who was woken by that has run.
+    ///
+    /// For work that would take long in one piece: `Task.yield()` lets other tasks run, but no socket be
+    /// read. On the loop only.
+    package func nextTurn() async {
+        assert(isCurrent)
+        await withUnsafeContinuation { waitingForTurn.append($0) }
+    }
+
     // MARK: Descriptors
 
     /// Registers `raw`, which stays open until ``unregister(_:)``.
@@ -224,8 +235,11 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
             precondition(count >= 0 || errno == EINTR, "epoll_wait fails only when interrupted")
             let began = Deadline.now()
             activity.begin(began)
+            let waiting = waitingForTurn
+            waitingForTurn.removeAll(keepingCapacity: true)
             for index in 0..<Int(max(count, 0)) { receive(events[index]) }
             runJobs()
+            for continuation in waiting { continuation.resume() }
             expireTimers()
             runJobs()
             activity.end()
@@ -234,7 +248,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     }
 
     private func timeoutMilliseconds() -> CInt {
-        if !jobs.isEmpty { return 0 }
+        if !jobs.isEmpty || !waitingForTurn.isEmpty { return 0 }
         guard let next = timers.next else { return -1 }
         let now = Deadline.now()
         if next <= now { return 0 }

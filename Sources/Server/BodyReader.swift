@@ -38,9 +38,17 @@ package final class BodyReader {
     /// Of the body as it was sent.
     private(set) var consumedBytes = 0
     private var waited = Duration.zero
+    /// Bytes read and made since other connections of the loop last had a turn.
+    private var bytesSinceTurn = 0
     private var started = Deadline.never
     /// Set once the body's framing has broken a rule: what follows cannot be trusted to be a request.
     private(set) var hasFailed = false
+
+    /// About half a millisecond's worth of inflating.
+    ///
+    /// A client that sends fast enough would otherwise have the loop for itself until its body ends, which
+    /// may inflate to 200 times its size.
+    static let turnBytesMax = 512 << 10
 
     init(connection: ConnectionIO, inflateLimits: InflateLimits) {
         self.connection = connection
@@ -77,7 +85,15 @@ package final class BodyReader {
     package func next(into buffer: inout [UInt8], until deadline: Deadline) async throws(BodyError) -> Step {
         try beginInflation()
         while true {
-            if try take(into: &buffer) { return .bytes }
+            if bytesSinceTurn >= Self.turnBytesMax {
+                bytesSinceTurn = 0
+                await connection.stream.loop.nextTurn()
+            }
+            let before = buffer.count
+            if try take(into: &buffer) {
+                bytesSinceTurn += buffer.count - before
+                return .bytes
+            }
             if decoder.isComplete {
                 try finishInflation()
                 return .end
@@ -209,6 +225,7 @@ package final class BodyReader {
         case .success(0): throw fail(.incompleteBody)
         case .success(let count):
             received += count
+            bytesSinceTurn += count
             return true
         case .failure(.timedOut) where deadline < patience: return false
         case .failure(.timedOut): throw fail(.bodyTimedOut)

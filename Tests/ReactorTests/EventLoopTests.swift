@@ -66,6 +66,32 @@ private actor Probe {
         #expect(await probe.log == Array(0..<1000))
     }
 
+    /// A task that yields lets other tasks run, but not the kernel; one that waits for a turn lets both.
+    @Test func `has looked at its sockets when a task has waited for its next turn`() async throws {
+        try await withLoop { loop in
+            var seen: [Bool] = []
+            for _ in 0..<3 {
+                var pipe: (read: ByteStream, write: ByteStream)?
+                try Pipe().split { read, write in
+                    pipe = (try ByteStream(read, on: loop), try ByteStream(write, on: loop))
+                }
+                let ends = try #require(pipe)
+                defer {
+                    ends.read.close()
+                    ends.write.close()
+                }
+                var buffer = ReadBuffer(capacity: 8)
+                #expect(try ends.read.tryRead(into: &buffer, atMost: 8) == .wouldBlock)
+                _ = try ends.write.tryWrite([1])
+                await Task.yield()
+                #expect(!ends.read.isReadable)
+                await loop.nextTurn()
+                seen.append(ends.read.isReadable)
+            }
+            #expect(seen == [true, true, true])
+        }
+    }
+
     @Test func `wakes sleepers in the order of their deadlines`() async throws {
         let loop = try EventLoop(name: "test")
         defer { loop.stop() }
