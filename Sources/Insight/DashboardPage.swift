@@ -6,6 +6,8 @@ struct DashboardPage: Sendable {
     let path: String
     let contentType: String
     let bytes: [UInt8]
+    /// The same in gzip: made once, so as small as it gets.
+    private let gzipped: [UInt8]?
     /// In quotes; of the bytes alone.
     let tag: String
 
@@ -25,6 +27,7 @@ struct DashboardPage: Sendable {
         self.path = path
         self.contentType = contentType
         self.bytes = bytes
+        gzipped = Gzip.compress(bytes, level: Gzip.smallest)
         tag = "\"" + String(hash64(bytes.span), radix: 16) + "\""
     }
 
@@ -43,6 +46,8 @@ struct DashboardPage: Sendable {
                 Self.contentPolicy
             ),
         ]
-        return Response(contentType: contentType, fields: fields, bytes: bytes)
+        var response = Response(contentType: contentType, fields: fields, bytes: bytes)
+        response.gzipped = gzipped
+        return response
     }
 }

@@ -206,7 +206,7 @@ final class Connection {
             isFlushRequested = true
             requestFlush()
         }
-        var response = ResponseCoding.apply(to: await handler(request, body), for: request.head)
+        var response = ResponseCoding.apply(to: await handler(request, body), for: request.head, io)
         if request.head.value(.origin) != nil {
             response.fields += context.access.sharing(with: request.head, request.principal)
         }
@@ -242,6 +242,7 @@ final class Connection {
             io.countBuffers()
             if io.noteAnswer() { try await io.flushReusing() }
         case .stream(let produce):
+            defer { io.releaseCoder() }
             let isChunked = head.versionMinor >= 1
             if !isChunked { mustClose = true }
             encoded.closes = mustClose
@@ -250,7 +251,7 @@ final class Connection {
             io.answerBytes = io.output.count - before
             try await io.flush()
             if isHead { return }
-            let writer = ResponseWriter(io, isChunked: isChunked)
+            let writer = ResponseWriter(io, isChunked: isChunked, isCoded: response.isCoded)
             try await produce(writer)
             try await writer.finish()
         }

@@ -20,6 +20,8 @@ final class ConnectionIO {
     private var sendingBytes = 0
     /// Of a body that is held whole.
     private var bodyBytes = 0
+    /// Of what compresses a streamed answer.
+    private var coderBytes = 0
 
     /// A read asks for this much; at first for what a pooled buffer has room for, and for
     /// `HTTPLimits.readChunkBytes` from a client that keeps it full.
@@ -158,13 +160,13 @@ final class ConnectionIO {
     /// Ends the connection and gives back all that it held.
     func close() {
         stream.close()
-        (sendingBytes, bodyBytes) = (0, 0)
+        (sendingBytes, bodyBytes, coderBytes) = (0, 0, 0)
         releaseBuffers()
     }
 
     // MARK: Memory
 
-    private var heldBytes: Int { input.bytes.count + output.capacity + sendingBytes + bodyBytes }
+    private var heldBytes: Int { input.bytes.count + output.capacity + sendingBytes + bodyBytes + coderBytes }
 
     /// Counts the buffers as they are now.
     func countBuffers() { share.hold(heldBytes) }
@@ -177,6 +179,23 @@ final class ConnectionIO {
         }
         bodyBytes = bytes
         return true
+    }
+
+    /// Counts what compresses a streamed answer; `false` when there is no memory left for it.
+    func holdCoder() -> Bool {
+        guard share.tryHold(heldBytes + GzipStream.stateBytes) else {
+            metrics.reached(.bufferedBytes)
+            return false
+        }
+        coderBytes = GzipStream.stateBytes
+        return true
+    }
+
+    /// Gives back what compressed a streamed answer.
+    func releaseCoder() {
+        if coderBytes == 0 { return }
+        coderBytes = 0
+        countBuffers()
     }
 
     /// Gives back what the body held.

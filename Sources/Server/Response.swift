@@ -13,6 +13,10 @@ package struct Response: Sendable {
     package var contentType: String?
     package var fields: [(String, String)]
     package var body: Body
+    /// The same bytes in gzip, for who asks for it, from who answers the same again and again.
+    package var gzipped: [UInt8]?
+    /// Whether the streamed body is compressed as it is written.
+    var isCoded = false
     /// Whether the connection ends with this answer.
     package var closes = false
 
@@ -48,18 +52,41 @@ package struct Response: Sendable {
 
 /// Writes a streamed answer's body, at the pace at which the client reads.
 package final class ResponseWriter {
-    private let io: ConnectionIO
+    let io: ConnectionIO
     private let isChunked: Bool
+    private var coder: GzipStream?
 
-    init(_ io: ConnectionIO, isChunked: Bool) {
+    /// Compressed between two turns of the loop: well below a millisecond's worth.
+    private static let sliceBytes = 64 << 10
+
+    init(_ io: ConnectionIO, isChunked: Bool, isCoded: Bool) {
         self.io = io
         self.isChunked = isChunked
+        coder = isCoded ? GzipStream() : nil
     }
 
-    /// Writes `bytes` and returns once the kernel has taken them.
+    /// Writes `bytes` and returns once the kernel has taken them; compressed or not, the client can read all
+    /// of them then.
     ///
     /// - Throws: ``StreamError/timedOut`` when the client does not read for `HTTPLimits.writeTimeout`.
     package func write(_ bytes: [UInt8]) async throws(StreamError) {
+        if coder == nil {
+            try await send(bytes)
+            return
+        }
+        var start = 0
+        while start < bytes.count {
+            if start > 0 { await io.stream.loop.nextTurn() }
+            let end = min(start + Self.sliceBytes, bytes.count)
+            var coded: [UInt8] = []
+            let slice = bytes.span.extracting(start..<end)
+            coder?.compress(slice, end == bytes.count ? .flush : .gather, into: &coded)
+            start = end
+            try await send(coded)
+        }
+    }
+
+    private func send(_ bytes: [UInt8]) async throws(StreamError) {
         if bytes.isEmpty { return }
         var chunk = bytes
         if isChunked {
@@ -72,6 +99,11 @@ package final class ResponseWriter {
     }
 
     func finish() async throws(StreamError) {
+        if coder != nil {
+            var rest: [UInt8] = []
+            coder?.compress([UInt8]().span, .finish, into: &rest)
+            try await send(rest)
+        }
         guard isChunked else { return }
         var end: [UInt8] = []
         ResponseChunk.appendEnd(to: &end)

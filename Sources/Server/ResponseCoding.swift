@@ -8,7 +8,8 @@ enum ResponseCoding {
     static let bytesMax = 256 << 10
 
     /// The answer as `head` wants it.
-    static func apply(to response: Response, for head: RequestHead) -> Response {
+    static func apply(to response: Response, for head: RequestHead, _ io: ConnectionIO) -> Response {
+        if case .stream = response.body { return applyToStream(response, for: head, io) }
         guard case .bytes(let bytes) = response.body, bytesMin...bytesMax ~= bytes.count,
             let type = response.contentType, isText(type), response.status != 204, response.status != 304,
             !response.fields.contains(where: { isExcluded($0.0, $0.1) })
@@ -18,7 +19,7 @@ enum ResponseCoding {
         coded.fields.append(("Vary", "Accept-Encoding"))
         guard let accepted = head.list(.acceptEncoding),
             ContentCoding.acceptsGzip(accepted.span),
-            let compressed = Gzip.compress(bytes)
+            let compressed = response.gzipped ?? Gzip.compress(bytes, level: Gzip.fastest)
         else { return coded }
         coded.body = .bytes(compressed)
         coded.fields.append(("Content-Encoding", "gzip"))
@@ -27,6 +28,28 @@ enum ResponseCoding {
             let tag = coded.fields[index].1
             if !tag.hasPrefix("W/") { coded.fields[index].1 = "W/" + tag }
         }
+        return coded
+    }
+
+    /// A stream is coded as it is written; not one of events, which are short and shall not wait.
+    ///
+    /// Streamed answers are exports: they repeat nothing of the question beside a secret, so that their
+    /// length tells nothing, and `no-store` does not exclude them.
+    private static func applyToStream(
+        _ response: Response,
+        for head: RequestHead,
+        _ io: ConnectionIO
+    ) -> Response {
+        guard let type = response.contentType, isText(type),
+            !response.fields.contains(where: { $0.0 == "Content-Encoding" })
+        else { return response }
+        var coded = response
+        coded.fields.append(("Vary", "Accept-Encoding"))
+        guard let accepted = head.list(.acceptEncoding), ContentCoding.acceptsGzip(accepted.span),
+            io.holdCoder()
+        else { return coded }
+        coded.fields.append(("Content-Encoding", "gzip"))
+        coded.isCoded = true
         return coded
     }
 

@@ -65,6 +65,29 @@ final class TestClient {
         return answers
     }
 
+    /// Reads until `text` has come, and returns what came up to its end.
+    func receive(through text: String) async throws -> String {
+        let end = Array(text.utf8)
+        while true {
+            if let range = input.bytes[input.readable].firstRange(of: end) {
+                let received = self.text(input.readable.lowerBound..<range.upperBound)
+                input.consume(range.upperBound - input.readable.lowerBound)
+                return received
+            }
+            if try await fill() == false { throw Failure.ended(after: self.text(input.readable)) }
+        }
+    }
+
+    /// The next chunk of a chunked body; empty at its end.
+    func chunk() async throws -> [UInt8] {
+        let size = Int(try await receive(through: "\r\n").dropLast(1), radix: 16) ?? 0
+        while input.count < size + 2 {
+            if try await fill() == false { throw Failure.ended(after: "a chunk's \(input.count) bytes") }
+        }
+        defer { input.consume(size + 2) }
+        return Array(input.bytes[input.readable].prefix(size))
+    }
+
     /// Reads what comes until the server closes the connection.
     func untilEnd() async throws -> String {
         while try await fill() {}

@@ -90,4 +90,20 @@ private final class Order: Sendable {
         )
         #expect(order == ["other", "long"])
     }
+
+    @Test func `come within an answer that compresses to little`() async throws {
+        let order = try await Self.order(
+            { router, order, arrive in
+                router.add(.get, "/long", for: .anyone) { _, _ in
+                    Response(contentType: "text/csv") { writer throws(StreamError) in
+                        arrive()
+                        try await writer.write([UInt8](repeating: 0x61, count: 4 << 20))
+                        order.add("long")
+                    }
+                }
+            },
+            request: Array("GET /long HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n".utf8)
+        )
+        #expect(order == ["other", "long"])
+    }
 }
