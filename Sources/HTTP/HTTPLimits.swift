@@ -53,6 +53,10 @@ package struct HTTPLimits: Equatable, Sendable {
     package var idleTimeout = Duration.seconds(75)
     /// For a client that does not read its answer.
     package var writeTimeout = Duration.seconds(30)
+    /// How long a stream of events is silent before a comment shows that it lives.
+    ///
+    /// Proxies take a stream for dead after 60 s as a rule.
+    package var heartbeatInterval = Duration.seconds(15)
     /// For requests under way when the server stops.
     package var drainTimeout = Duration.seconds(30)
 

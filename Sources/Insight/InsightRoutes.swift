@@ -19,6 +19,8 @@ package struct InsightRoutes: Sendable {
     let metrics: PrometheusMetrics
     let sources: InsightSources
     let limits: InsightLimits
+    /// Who listens to the statistics.
+    let live: EventHub
 
     /// Routes that read over `reader`, whose connections are read-only and have a statement timeout.
     package init(
@@ -33,11 +35,13 @@ package struct InsightRoutes: Sendable {
         self.metrics = metrics
         self.sources = sources
         self.limits = limits
+        live = EventHub(listenersMax: limits.listenersMax, queuedMax: 1)
     }
 
     /// Adds the routes.
     package func add(to router: inout Router) {
         add("/v1/stats", to: &router, statsAnswer)
+        add("/v1/stats/live", to: &router, liveAnswer)
         add("/v1/stats/series", to: &router, seriesAnswer)
         add("/v1/events", to: &router, eventsAnswer)
         add("/v1/events/{id}", to: &router, receiptAnswer)
@@ -67,6 +71,10 @@ package struct InsightRoutes: Sendable {
 
     private func statsAnswer(_ request: Request) async throws(ReadError) -> Response {
         try await stats(ReadParameters(request, allowed: ["recent"]))
+    }
+
+    private func liveAnswer(_ request: Request) async throws(ReadError) -> Response {
+        try liveStats(ReadParameters(request, allowed: []))
     }
 
     private func seriesAnswer(_ request: Request) async throws(ReadError) -> Response {
@@ -99,7 +107,7 @@ package struct InsightRoutes: Sendable {
         text.sample("millrace_uptime_seconds", "", node.uptime.seconds)
         text.begin("process_start_time_seconds", type: "gauge")
         text.sample("process_start_time_seconds", "", Double(node.startedAt) / 1e6)
-        for gauge in sources.gauges() {
+        for gauge in sources.gauges() + [GaugeFact("millrace_stats_listeners", Double(live.listeners))] {
             text.begin(gauge.name, type: "gauge")
             text.sample(gauge.name, "", gauge.value)
         }

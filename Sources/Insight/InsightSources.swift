@@ -174,6 +174,10 @@ package struct InsightLimits: Sendable {
     package var pageRowsMax = 1_000
     /// Bytes of a parameter's value: the largest source.
     package var parameterBytesMax = 1_024
+    /// Who may listen to the statistics at once.
+    ///
+    /// 503 above.
+    package var listenersMax = 1_000
     /// Seconds of samples that are kept.
     package var samplesMax = 900
 

@@ -14,6 +14,8 @@ enum ReadError: Error, Equatable {
     case missing(parameter: String)
     case notFound(String)
     case notAcceptable([String])
+    /// A bound of ours is met; the detail is a sentence.
+    case overloaded(String)
     case database(PostgresError)
     /// The database holds what this program has not written.
     case corrupt(String)
@@ -39,6 +41,7 @@ enum ReadError: Error, Equatable {
         case .notFound(let detail): (404, "not_found", detail)
         case .notAcceptable(let types):
             (406, "not_acceptable", "This route answers with \(types.joined(separator: ", ")).")
+        case .overloaded(let detail): (503, "overloaded", detail)
         case .database(let error): Self.parts(of: error)
         case .corrupt(let detail): (500, "unreadable_data", detail)
         }

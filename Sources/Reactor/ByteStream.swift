@@ -140,15 +140,19 @@ package final class ByteStream: @unchecked Sendable {
         }
     }
 
-    /// Returns once a read would not wait.
-    package func untilReadable(deadline: Deadline) async throws(StreamError) {
+    /// Returns once a read would not wait, `isOver` is true at the start of the wait, or ``wakeReader()`` is
+    /// called: whoever waits for more than bytes asks again what there is.
+    package func untilReadable(
+        deadline: Deadline,
+        unless isOver: () -> Bool = { false }
+    ) async throws(StreamError) {
         assert(loop.isCurrent)
         guard descriptor != nil else { throw .closed }
         if watch.isReadable { return }
         try Self.check(
             await withUnsafeContinuation { continuation in
                 // Suspending may let the loop turn before this runs, so the question is asked again.
-                if isClosed || watch.isReadable {
+                if isClosed || watch.isReadable || isOver() {
                     continuation.resume(returning: isClosed ? .closed : .ready)
                     return
                 }
@@ -157,6 +161,12 @@ package final class ByteStream: @unchecked Sendable {
                 loop.noteDeadline(of: watch)
             }
         )
+    }
+
+    /// Has a wait for reading look again at whether it is over; nothing when nobody waits.
+    package func wakeReader() {
+        assert(loop.isCurrent)
+        watch.finishReader(.ready)
     }
 
     /// Returns once a write would not wait.

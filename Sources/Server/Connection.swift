@@ -30,9 +30,9 @@ final class Connection {
     private var isFlushRequested = false
 
     /// Whether it waits for a request of which nothing has come: closing it then loses nothing.
-    private(set) var isIdle = false
+    private var isIdle = false
     /// Whether answers announce the end of the connection and no further request is read.
-    var isDraining = false
+    private var isDraining: Bool { io.isDraining }
 
     /// A connection that has just been accepted.
     ///
@@ -71,6 +71,12 @@ final class Connection {
             // The client is gone or does not read: there is nobody to tell.
         }
         io.close()
+    }
+
+    /// Ends the connection as soon as nothing is lost by it: at once when it is idle.
+    func drain() {
+        io.isDraining = true
+        if isIdle { close() } else { io.stream.wakeReader() }
     }
 
     /// Ends the connection now, whatever it does.

@@ -142,10 +142,7 @@ actor ConnectionHost {
         isDraining = true
         listener?.close()
         listener = nil
-        for connection in connections.values {
-            connection.isDraining = true
-            if connection.isIdle { connection.close() }
-        }
+        for connection in connections.values { connection.drain() }
         // Ends at the deadline, or soon after the last connection has.
         let enforcer = Task(executorPreference: loop) { await self.closeAll(at: deadline) }
         await withCheckedContinuation { waiter in

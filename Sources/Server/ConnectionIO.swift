@@ -9,6 +9,8 @@ final class ConnectionIO {
     let limits: HTTPLimits
     var input = ReadBuffer(capacity: 0)
     var output: [UInt8] = []
+    /// Whether the server stops: an answer that would go on without end is to end.
+    var isDraining = false
     /// Bytes of the answer that was begun last.
     var answerBytes = 0
     /// Answers in `output`.

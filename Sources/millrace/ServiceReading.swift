@@ -51,7 +51,9 @@ struct ServiceReading: Sendable {
             sources: sources
         )
         // Ended by `stop`.
-        let sampling = Task(executorPreference: loop) { await sampler.run() }
+        let sampling = Task(executorPreference: loop) {
+            await sampler.run { await routes.sendLiveStats() }
+        }
         return ServiceReading(routes: routes, reader: reader, sampling: sampling)
     }
 

@@ -91,6 +91,24 @@ package actor WireConnection {
 
     // MARK: Answers
 
+    /// Sends a request and reads its answer's head, for a body that comes in time; see ``chunk(deadline:)``.
+    package func open(
+        _ path: String,
+        deadline: Deadline = TestCluster.deadline
+    ) async throws(WireError) -> WireAnswer {
+        try await write(Self.head("GET", path, []), deadline)
+        return try await head(deadline)
+    }
+
+    /// The next chunk of the body; `nil` at its end.
+    package func chunk(deadline: Deadline = TestCluster.deadline) async throws(WireError) -> [UInt8]? {
+        let size = try await line(deadline)
+        guard let count = Int(size, radix: 16) else { throw .malformed("chunk size \(size)") }
+        let chunk = try await bytes(count, deadline)
+        guard try await line(deadline).isEmpty else { throw .malformed("a chunk's end") }
+        return count == 0 ? nil : chunk
+    }
+
     /// Reads one answer; interim ones are passed over.
     package func answer(deadline: Deadline = TestCluster.deadline) async throws(WireError) -> WireAnswer {
         while true {
@@ -125,13 +143,8 @@ package actor WireConnection {
 
     private func chunks(_ deadline: Deadline) async throws(WireError) -> [UInt8] {
         var body: [UInt8] = []
-        while true {
-            let size = try await line(deadline)
-            guard let count = Int(size, radix: 16) else { throw .malformed("chunk size \(size)") }
-            body += try await bytes(count, deadline)
-            guard try await line(deadline).isEmpty else { throw .malformed("a chunk's end") }
-            if count == 0 { return body }
-        }
+        while let chunk = try await chunk(deadline: deadline) { body += chunk }
+        return body
     }
 
     private func line(_ deadline: Deadline) async throws(WireError) -> String {

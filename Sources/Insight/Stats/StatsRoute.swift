@@ -20,18 +20,27 @@ extension InsightRoutes {
         guard let snapshot = fresh ?? view.snapshot else {
             throw failure ?? .corrupt("there are no statistics")
         }
-        let answer = StatsAnswer(
+        var answer = await answer(snapshot, isFresh: fresh != nil, view, at: now)
+        answer.recent = recent
+        return Response(fields: [("Cache-Control", "no-store")], bytes: answer.json())
+    }
+
+    func answer(
+        _ snapshot: StatsSnapshot,
+        isFresh: Bool,
+        _ view: TotalsSampler.View,
+        at now: Deadline
+    ) async -> StatsAnswer {
+        StatsAnswer(
             snapshot: snapshot,
-            isFresh: fresh != nil,
+            isFresh: isFresh,
             view: view,
             latency: latency(since: view.ring.base(of: .seconds(60))?.latency),
             workers: await sources.workers(),
             shed: sources.shed(),
             node: sources.node,
-            recent: recent,
             now: now
         )
-        return Response(fields: [("Cache-Control", "no-store")], bytes: answer.json())
     }
 
     /// This node's ingest requests of the last minute, or since its start where that is later.
@@ -52,7 +61,7 @@ struct StatsAnswer {
     let shed: Int64
     let node: NodeFacts
     /// How many seconds of rates to list.
-    let recent: Int?
+    var recent: Int?
     let now: Deadline
 
     func json() -> [UInt8] {

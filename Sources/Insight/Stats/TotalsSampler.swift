@@ -49,11 +49,12 @@ package actor TotalsSampler {
         ring = RateRing(countMax: limits.samplesMax)
     }
 
-    /// Looks once a second until the task is cancelled.
-    package func run() async {
+    /// Looks once a second until the task is cancelled, and calls `afterEach` each time.
+    package func run(afterEach: @Sendable () async -> Void) async {
         var next = Deadline.now()
         while !Task.isCancelled {
             await look()
+            await afterEach()
             // A look that took long is followed by the next whole second, not by a burst.
             repeat { next = next.advanced(by: .seconds(1)) } while next <= .now()
             await loop.sleep(until: next)
