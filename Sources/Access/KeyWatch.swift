@@ -21,6 +21,16 @@ package struct KeyWatch: Sendable {
         self.logger = logger
     }
 
+    /// Asks at once, and says what came of it.
+    package func readNow() async {
+        do throws(KeyError) {
+            try await store.load(into: ring)
+            logger.notice("the keys were read again")
+        } catch {
+            logger.warning("cannot read the keys", metadata: ["reason": "\(error)"])
+        }
+    }
+
     /// Asks again and again, until the task is cancelled.
     package func run() async {
         var hasFailed = false

@@ -8,7 +8,7 @@ struct ServeCommand: ProgramCommand {
         discussion: """
             Prints 'listening on http://…' on standard output once it takes events, and logs on standard \
             error. SIGTERM and SIGINT stop it after the requests under way; a second one ends the time of \
-            --drain-delay, or hastens the rest.
+            --drain-delay, or hastens the rest. SIGHUP reads the keys again at once.
 
             An option wins over its environment variable, that over the file of --config, and that over the \
             default. The file has one setting a line, such as 'max-body = 16MiB'.

@@ -80,7 +80,7 @@ struct Service {
                 loop: loop,
                 logger: logger
             )
-            keys = try await ServiceKeys.start(database, loop: loop, logger: logger)
+            keys = try await ServiceKeys.start(database, reloads: events.reloads, loop: loop, logger: logger)
             let router = Self.router(node, reading, keys)
             servers = try await listen(router, keys)
             monitor = try watchLoops(router)

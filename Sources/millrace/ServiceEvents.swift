@@ -14,6 +14,8 @@ struct ServiceEvents: Sendable {
 
     private let stream: AsyncStream<End>
     private let continuation: AsyncStream<End>.Continuation
+    /// One for each SIGHUP, or for several that come together.
+    let reloads: AsyncStream<Void>
     private let signals: SignalWatch
 
     init(loop: EventLoop) async throws(ServiceFailure) {
@@ -21,8 +23,10 @@ struct ServiceEvents: Sendable {
             of: End.self,
             bufferingPolicy: .bufferingNewest(8)
         )
+        let (reloads, reload) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        self.reloads = reloads
         signals = SignalWatch(loop: loop)
-        do throws(SystemError) { try await signals.start(continuation) } catch {
+        do throws(SystemError) { try await signals.start(continuation, reload) } catch {
             throw ServiceFailure(Exit.failure, "cannot receive signals: \(error)")
         }
     }
@@ -38,7 +42,7 @@ struct ServiceEvents: Sendable {
     func close() { continuation.finish() }
 }
 
-/// Turns the signals that end the service into events. Others are taken note of and change nothing yet.
+/// Turns signals into events: SIGTERM and SIGINT end the service, SIGHUP has it read its keys again.
 private actor SignalWatch {
     private let loop: EventLoop
     private var signals: Signals?
@@ -49,15 +53,26 @@ private actor SignalWatch {
         self.loop = loop
     }
 
-    func start(_ continuation: AsyncStream<ServiceEvents.End>.Continuation) throws(SystemError) {
+    func start(
+        _ end: AsyncStream<ServiceEvents.End>.Continuation,
+        _ reload: AsyncStream<Void>.Continuation
+    ) throws(SystemError) {
         signals = try Signals(Program.serviceSignals, on: loop)
         // Lives as long as the process.
-        Task(executorPreference: loop) { await self.forward(continuation) }
+        Task(executorPreference: loop) { await self.forward(end, reload) }
     }
 
-    private func forward(_ continuation: AsyncStream<ServiceEvents.End>.Continuation) async {
+    private func forward(
+        _ end: AsyncStream<ServiceEvents.End>.Continuation,
+        _ reload: AsyncStream<Void>.Continuation
+    ) async {
         while let signal = await signals?.next() {
-            if signal == SIGTERM || signal == SIGINT { continuation.yield(.signal(signal)) }
+            switch signal {
+            case SIGTERM, SIGINT: end.yield(.signal(signal))
+            case SIGHUP: reload.yield()
+            // SIGUSR1 is taken so that it ends nothing.
+            default: break
+            }
         }
     }
 }

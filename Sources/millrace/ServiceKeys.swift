@@ -10,9 +10,11 @@ struct ServiceKeys: Sendable {
     let routes: KeyRoutes
     private let connection: PostgresConnection
     private let watching: Task<Void, Never>
+    private let reloading: Task<Void, Never>
 
     static func start(
         _ database: ServiceDatabase,
+        reloads: AsyncStream<Void>,
         loop: EventLoop,
         logger: Logger
     ) async throws(ServiceFailure) -> ServiceKeys {
@@ -34,17 +36,23 @@ struct ServiceKeys: Sendable {
         let watch = KeyWatch(store, ring: ring, loop: loop, logger: logger)
         // Ended by `stop`.
         let watching = Task(executorPreference: loop) { await watch.run() }
+        let reloading = Task(executorPreference: loop) {
+            for await _ in reloads { await watch.readNow() }
+        }
         return ServiceKeys(
             ring: ring,
             routes: KeyRoutes(store, ring: ring),
             connection: connection,
-            watching: watching
+            watching: watching,
+            reloading: reloading
         )
     }
 
     func stop() async {
         watching.cancel()
+        reloading.cancel()
         await watching.value
+        await reloading.value
         await connection.close()
     }
 }
