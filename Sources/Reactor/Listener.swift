@@ -7,46 +7,31 @@ package struct Accepted: Sendable {
     package let peer: SocketAddress
 }
 
-/// A listening TCP socket on its loop.
+/// A listening socket on its loop.
 package final class Listener: @unchecked Sendable {
     // Soundness of @unchecked: everything but the constants is touched on the loop's thread alone.
     private let loop: EventLoop
     private var descriptor: Descriptor?
     private let watch: Watch
+    private let file: SocketFile?
     /// Where it listens, with the port that the kernel has chosen if 0 was asked for.
     package let address: SocketAddress
 
-    /// Binds and listens.
+    /// Takes over `socket` and accepts on `loop`.
     ///
-    /// On the loop. With `reusePort` one listener a loop shares the port, and the kernel spreads connections
-    /// among them (socket(7)). `backlog` connections may wait to be accepted; the kernel caps it at
-    /// `net.core.somaxconn`.
+    /// On the loop.
     ///
-    /// - Throws: ``SystemError``, `EADDRINUSE` and `EACCES` among them.
-    package init(
-        host: String,
-        port: UInt16,
-        reusePort: Bool,
-        backlog: CInt,
-        on loop: EventLoop
-    ) throws(SystemError) {
-        let target = try resolve(host: host, port: port)
-        let type = CInt(SOCK_STREAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
-        let opened = Descriptor(
-            adopting: try systemCall("socket") { socket(CInt(target.storage.ss_family), type, 0) }
-        )
-        let raw = opened.raw
-        try Self.set(SO_REUSEADDR, level: SOL_SOCKET, of: raw)
-        if reusePort { try Self.set(SO_REUSEPORT, level: SOL_SOCKET, of: raw) }
-        var storage = target.storage
-        try systemCall("bind") { withSocketAddress(&storage) { bind(raw, $0, target.length) } }
-        try systemCall("listen") { listen(raw, backlog) }
-        var bound = sockaddr_storage()
-        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        try systemCall("getsockname") { withSocketAddress(&bound) { getsockname(raw, $0, &length) } }
-        address = SocketAddress(bound)
-        watch = try loop.register(raw, events: EPOLLIN.rawValue | EPOLLET.rawValue)
-        descriptor = consume opened
+    /// - Throws: ``SystemError`` when the kernel refuses to watch it; it is closed then.
+    package init(_ socket: consuming ListeningSocket, on loop: EventLoop) throws(SystemError) {
+        address = socket.address
+        file = socket.file
+        do throws(SystemError) {
+            watch = try loop.register(socket.descriptor.raw, events: EPOLLIN.rawValue | EPOLLET.rawValue)
+        } catch {
+            socket.file?.remove()
+            throw error
+        }
+        descriptor = socket.descriptor
         self.loop = loop
     }
 
@@ -54,11 +39,10 @@ package final class Listener: @unchecked Sendable {
         assert(descriptor == nil, "a listener is closed before it is let go")
     }
 
-    fileprivate static func set(_ option: CInt, level: CInt, of raw: CInt) throws(SystemError) {
-        var on: CInt = 1
-        try systemCall("setsockopt") {
-            setsockopt(raw, level, option, &on, socklen_t(MemoryLayout<CInt>.size))
-        }
+    /// The same socket for another loop: whichever is first accepts a connection.
+    package func duplicate() throws(SystemError) -> ListeningSocket {
+        assert(loop.isCurrent)
+        return try ListeningSocket(duplicating: watch.raw, at: address)
     }
 
     /// Waits for a connection and accepts it.
@@ -114,19 +98,20 @@ package final class Listener: @unchecked Sendable {
         do throws(SystemError) {
             // Answers are written whole; waiting for more (Nagle) would only delay them. Fails for Unix
             // sockets.
-            try? Self.set(TCP_NODELAY, level: CInt(IPPROTO_TCP), of: descriptor.raw)
+            try? setSocketOption(TCP_NODELAY, level: CInt(IPPROTO_TCP), of: descriptor.raw)
             return Accepted(stream: try ByteStream(descriptor, on: loop), peer: peer)
         } catch {
             throw .system(error)
         }
     }
 
-    /// Stops listening; connections not yet accepted are reset.
+    /// Stops listening; connections not yet accepted are reset, and a Unix socket's name is gone.
     ///
     /// Again is nothing.
     package func close() {
         assert(loop.isCurrent)
         guard descriptor != nil else { return }
+        file?.remove()
         loop.unregister(watch)
         descriptor = nil
     }
@@ -142,10 +127,28 @@ extension ByteStream {
         on loop: EventLoop,
         deadline: Deadline
     ) async throws(StreamError) -> ByteStream {
-        let stream: ByteStream
-        do throws(SystemError) { stream = try startConnecting(host: host, port: port, on: loop) } catch {
-            throw .system(error)
+        try await connected(deadline) { () throws(SystemError) in
+            try startConnecting(to: resolve(host: host, port: port), on: loop)
         }
+    }
+
+    /// Connects to a Unix socket, on `loop`.
+    package static func connect(
+        path: String,
+        on loop: EventLoop,
+        deadline: Deadline
+    ) async throws(StreamError) -> ByteStream {
+        try await connected(deadline) { () throws(SystemError) in
+            try startConnecting(to: unixAddress(path), on: loop)
+        }
+    }
+
+    private static func connected(
+        _ deadline: Deadline,
+        _ start: () throws(SystemError) -> ByteStream
+    ) async throws(StreamError) -> ByteStream {
+        let stream: ByteStream
+        do throws(SystemError) { stream = try start() } catch { throw .system(error) }
         do throws(StreamError) {
             try await stream.untilConnected(deadline: deadline)
         } catch {
@@ -156,18 +159,14 @@ extension ByteStream {
     }
 
     private static func startConnecting(
-        host: String,
-        port: UInt16,
+        to target: (storage: sockaddr_storage, length: socklen_t),
         on loop: EventLoop
     ) throws(SystemError) -> ByteStream {
-        let target = try resolve(host: host, port: port)
-        let type = CInt(SOCK_STREAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
-        let opened = Descriptor(
-            adopting: try systemCall("socket") { socket(CInt(target.storage.ss_family), type, 0) }
-        )
+        let family = CInt(target.storage.ss_family)
+        let opened = try openStreamSocket(family: family)
         let raw = opened.raw
         // A request's second part would wait for the first to be acknowledged, which takes up to 40 ms.
-        try? Listener.set(TCP_NODELAY, level: CInt(IPPROTO_TCP), of: raw)
+        if family != AF_UNIX { try? setSocketOption(TCP_NODELAY, level: CInt(IPPROTO_TCP), of: raw) }
         var storage = target.storage
         let result = withSocketAddress(&storage) { Glibc.connect(raw, $0, target.length) }
         if result == -1, errno != EINPROGRESS { throw SystemError(call: "connect", code: errno) }

@@ -1,3 +1,4 @@
+import Glibc
 import HTTP
 import Logging
 import Reactor
@@ -28,18 +29,18 @@ actor ConnectionHost {
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
-    func listen(host: String, port: UInt16, reusePort: Bool) throws(SystemError) -> SocketAddress {
-        let listener = try Listener(
-            host: host,
-            port: port,
-            reusePort: reusePort,
-            backlog: 4096,
-            on: loop
-        )
+    /// Begins to accept the connections of `socket`.
+    func listen(on socket: consuming ListeningSocket) throws(SystemError) {
+        let listener = try Listener(socket, on: loop)
         self.listener = listener
         // Ends when the listener closes.
         Task(executorPreference: loop) { await self.accept(on: listener) }
-        return listener.address
+    }
+
+    /// The socket that it listens on, for another host.
+    func shareSocket() throws(SystemError) -> ListeningSocket {
+        guard let listener else { throw SystemError(call: "fcntl", code: EBADF) }
+        return try listener.duplicate()
     }
 
     private func accept(on listener: Listener) async {

@@ -1,7 +1,7 @@
 // Server: from accepted sockets to handlers and back.
 //
 // An ``HTTPServer`` owns one ``ConnectionHost`` a loop; with more than one, each has a listener of its own on
-// the same port and the kernel spreads the connections (SO_REUSEPORT). A host accepts, keeps the list of its
+// the same port and the kernel spreads the connections (SO_REUSEPORT). A Unix socket is one for all. A host accepts, keeps the list of its
 // connections, and drains them. A ``Connection`` is one structured task that reads heads (HTTP's parser),
 // finds the handler (``Router``), lends it the body (``BodyReader``) and writes the ``Response``. What
 // handlers do lives in Ingest and Insight; what bytes mean lives in HTTP.
@@ -16,6 +16,8 @@ package struct HTTPServerConfiguration: Sendable {
     package var host = "127.0.0.1"
     /// 0 lets the kernel choose.
     package var port: UInt16 = 8080
+    /// Where it listens instead: the path of a Unix socket.
+    package var socketPath: String?
     /// Who is let in.
     package var access = AccessControl()
     package var limits = HTTPLimits()
@@ -67,13 +69,15 @@ package struct HTTPServer: Sendable {
             )
             hosts.append(host)
             do throws(SystemError) {
-                let address = try await host.listen(
-                    host: configuration.host,
-                    port: port,
-                    reusePort: loops.count > 1
-                )
-                port = address.port
-                bound = bound ?? address
+                let socket: ListeningSocket
+                if index > 0, configuration.socketPath != nil {
+                    socket = try await hosts[0].shareSocket()
+                } else {
+                    socket = try Self.open(configuration, port: port, reusePort: loops.count > 1)
+                }
+                port = socket.address.port
+                bound = bound ?? socket.address
+                try await host.listen(on: socket)
             } catch {
                 // All loops listen or none.
                 for host in hosts { await host.drain(deadline: .now()) }
@@ -82,6 +86,23 @@ package struct HTTPServer: Sendable {
         }
         self.hosts = hosts
         address = bound ?? .local
+    }
+
+    /// Connections that may wait to be accepted.
+    private static let backlog: CInt = 4_096
+
+    private static func open(
+        _ configuration: HTTPServerConfiguration,
+        port: UInt16,
+        reusePort: Bool
+    ) throws(SystemError) -> ListeningSocket {
+        if let path = configuration.socketPath { return try ListeningSocket(path: path, backlog: backlog) }
+        return try ListeningSocket(
+            host: configuration.host,
+            port: port,
+            reusePort: reusePort,
+            backlog: backlog
+        )
     }
 
     /// Stops listening, answers what is under way, closes idle connections at once and the rest at

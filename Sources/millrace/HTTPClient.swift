@@ -81,12 +81,7 @@ final class HTTPClient {
         var failure = StreamError.closed
         for host in server.hosts {
             do throws(StreamError) {
-                let opened = try await ByteStream.connect(
-                    host: host,
-                    port: server.address.port,
-                    on: loop,
-                    deadline: deadline
-                )
+                let opened = try await open(host, deadline)
                 stream = opened
                 return opened
             } catch {
@@ -94,6 +89,18 @@ final class HTTPClient {
             }
         }
         throw failure == .timedOut ? .timedOut : .unreachable(failure)
+    }
+
+    private func open(_ host: String, _ deadline: Deadline) async throws(StreamError) -> ByteStream {
+        if let path = server.socketPath {
+            return try await ByteStream.connect(path: path, on: loop, deadline: deadline)
+        }
+        return try await ByteStream.connect(
+            host: host,
+            port: server.address.port,
+            on: loop,
+            deadline: deadline
+        )
     }
 
     private func head(_ method: String, _ path: String, _ contentType: String?, _ length: Int) -> String {

@@ -1,8 +1,10 @@
-/// Where a server is, as people write it: `http://host:port/prefix`.
+/// Where a server is, as people write it: `http://host:port/prefix`, or `unix:PATH`.
 struct ServerURL: Equatable, Sendable, CustomStringConvertible {
     let address: ListenAddress
     /// What is put in front of every path; empty, or `/…` without a slash at its end.
     let prefix: String
+    /// The Unix socket to connect to instead of the address; `nil` for none.
+    let socketPath: String?
 
     enum Malformation: Error, Equatable, Sendable {
         /// TLS is terminated in front of the service; this client does not speak it.
@@ -11,6 +13,10 @@ struct ServerURL: Equatable, Sendable, CustomStringConvertible {
     }
 
     init(_ text: String) throws(Malformation) {
+        if case .unix(let path)? = ListenTarget(text) {
+            self.init(socketPath: path)
+            return
+        }
         let lowercased = text.lowercased()
         if lowercased.hasPrefix("https://") { throw .encrypted }
         let rest = lowercased.hasPrefix("http://") ? text.dropFirst(7) : text[...]
@@ -26,11 +32,22 @@ struct ServerURL: Equatable, Sendable, CustomStringConvertible {
         else { throw .malformed }
         self.address = address
         self.prefix = String(prefix)
+        socketPath = nil
     }
 
     init(address: ListenAddress) {
+        self.init(address: address, socketPath: nil)
+    }
+
+    /// Over a Unix socket the name of the host says nothing; this one means this machine.
+    init(socketPath: String) {
+        self.init(address: ListenAddress(host: "localhost", port: 80), socketPath: socketPath)
+    }
+
+    private init(address: ListenAddress, socketPath: String?) {
         self.address = address
         prefix = ""
+        self.socketPath = socketPath
     }
 
     static let standard = ServerURL(address: ListenAddress(host: "127.0.0.1", port: 8080))
@@ -39,8 +56,11 @@ struct ServerURL: Equatable, Sendable, CustomStringConvertible {
     init(given text: String?, _ surroundings: Surroundings) throws(CommandFailure) {
         guard let text = text ?? surroundings.variable("MILLRACE_URL") else {
             let listen = surroundings.variable("MILLRACE_LISTEN")?.split(separator: ",").first
-            let address = listen.flatMap { ListenAddress(String($0.trimmed)) }
-            self = address.map { $0.port == 0 ? .standard : ServerURL(address: $0.reachable) } ?? .standard
+            switch listen.flatMap({ ListenTarget(String($0.trimmed)) }) {
+            case .tcp(let address)? where address.port != 0: self.init(address: address.reachable)
+            case .unix(let path)?: self.init(socketPath: path)
+            case .tcp, nil: self = .standard
+            }
             return
         }
         do throws(Malformation) {
@@ -49,7 +69,7 @@ struct ServerURL: Equatable, Sendable, CustomStringConvertible {
             let reason =
                 switch error {
                 case .encrypted: "https is not spoken here; use the address behind the proxy"
-                case .malformed: "not of the form http://host:port"
+                case .malformed: "not of the form http://host:port or unix:PATH"
                 }
             throw CommandFailure(Exit.usage, "\(text): \(reason)")
         }
@@ -60,5 +80,5 @@ struct ServerURL: Equatable, Sendable, CustomStringConvertible {
     /// `localhost` has two addresses, and a server often listens on one of them only.
     var hosts: [String] { address.host == "localhost" ? ["127.0.0.1", "[::1]"] : [address.host] }
 
-    var description: String { "http://\(address)\(prefix)" }
+    var description: String { socketPath.map { "unix:\($0)" } ?? "http://\(address)\(prefix)" }
 }

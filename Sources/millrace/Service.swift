@@ -82,13 +82,18 @@ struct Service {
             )
             keys = try await ServiceKeys.start(database, reloads: events.reloads, loop: loop, logger: logger)
             let router = Self.router(node, reading, keys)
-            servers = try await listen(router, keys)
             monitor = try watchLoops(router)
+            servers = try await listen(router, keys)
         } catch {
             await database.close(deadline: .after(configuration.drainTimeout))
             throw error
         }
-        for server in servers { Output.say("listening on http://\(server.address)") }
+        for (target, server) in zip(configuration.listen, servers) {
+            switch target {
+            case .tcp: Output.say("listening on http://\(server.address)")
+            case .unix: Output.say("listening on \(target)")
+            }
+        }
         let stop = ServiceStop(
             configuration,
             events: events,
@@ -166,10 +171,12 @@ struct Service {
 
     private func listen(_ router: Router, _ keys: ServiceKeys) async throws(ServiceFailure) -> [HTTPServer] {
         var servers: [HTTPServer] = []
-        for address in configuration.listen {
+        for target in configuration.listen {
             var settings = HTTPServerConfiguration()
-            settings.host = address.host
-            settings.port = address.port
+            switch target {
+            case .tcp(let address): (settings.host, settings.port) = (address.host, address.port)
+            case .unix(let path): settings.socketPath = path
+            }
             settings.access = AccessControl(ring: keys.ring, isOpen: configuration.isOpen)
             settings.load = load
             if configuration.accessLogEvery > 0 {
@@ -181,7 +188,9 @@ struct Service {
             do throws(SystemError) {
                 servers.append(try await HTTPServer(settings, router: router, loops: loops, logger: logger))
             } catch {
-                throw ServiceFailure(Exit.failure, "cannot listen on \(address): \(error)")
+                // Those that listen already leave no socket behind.
+                for server in servers { await server.drain(deadline: .now()) }
+                throw ServiceFailure(Exit.failure, "cannot listen on \(target): \(error)")
             }
         }
         if !configuration.isOpen, !keys.ring.hasKeys {

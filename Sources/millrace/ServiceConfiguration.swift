@@ -3,7 +3,7 @@ import Logging
 /// Everything that `serve` can be told, checked.
 struct ServiceConfiguration: Equatable, Sendable {
     /// Addresses to listen on; at least one.
-    var listen: [ListenAddress]
+    var listen: [ListenTarget]
     /// A libpq URI or connection string, with its password; `nil` for the embedded cluster below `data`.
     var database: String?
     /// The folder of the service; may be relative to the working directory.
@@ -44,7 +44,10 @@ struct ServiceConfiguration: Equatable, Sendable {
     /// - Throws: ``ConfigurationError/invalidValue(_:value:_:expected:)`` for the first value that is none.
     init(_ configuration: Configuration) throws(ConfigurationError) {
         let reader = SettingReader(configuration: configuration)
-        listen = try reader.values(of: .listen, "an address like 127.0.0.1:8080") { ListenAddress($0) }
+        listen = try reader.values(
+            of: .listen,
+            "an address like 127.0.0.1:8080, or unix: and a path of at most \(ListenTarget.pathBytesMax) bytes"
+        ) { ListenTarget($0) }
         // An empty one would make libpq look for a server by itself.
         database = try reader.values(of: .database, "a URI or connection string") { $0.isEmpty ? nil : $0 }
             .last

@@ -46,7 +46,7 @@ enum Setting: String, CaseIterable, Sendable {
     /// What the help text calls the value.
     var placeholder: String {
         switch self {
-        case .listen: "host:port"
+        case .listen: "address"
         case .database: "url"
         case .data: "dir"
         case .workers, .loops, .writers, .maxConnections, .maxConnectionsPerAddress, .accessLog: "n"
@@ -63,7 +63,7 @@ enum Setting: String, CaseIterable, Sendable {
     var summary: String {
         switch self {
         case .listen:
-            "Where to take requests; port 0 picks a free port and prints it. Repeat it for more addresses."
+            "Where to take requests, also unix:PATH; port 0 picks a free port and prints it. Repeat it for more."
         case .database:
             "The PostgreSQL to store into, as a URI or libpq connection string. Without it, an embedded one."
         case .data: "The folder for what the service keeps on disk, such as the embedded PostgreSQL."

@@ -34,7 +34,7 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
     @Test func `is the defaults when nothing is given`() throws {
         let configuration = try service()
 
-        #expect(configuration.listen == [ListenAddress(host: "127.0.0.1", port: 8080)])
+        #expect(configuration.listen == [.tcp(ListenAddress(host: "127.0.0.1", port: 8080))])
         #expect(configuration.database == nil)
         #expect(configuration.data == "./millrace-data")
         #expect(configuration.workers == 7)
@@ -89,7 +89,9 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
         #expect(fromFlags == fromVariables)
         #expect(fromFlags == fromFile)
         #expect(
-            fromFlags.listen == [ListenAddress(host: "[::1]", port: 1), ListenAddress(host: "host", port: 2)]
+            fromFlags.listen == [
+                .tcp(ListenAddress(host: "[::1]", port: 1)), .tcp(ListenAddress(host: "host", port: 2)),
+            ]
         )
         #expect(fromFlags.isOpen)
         #expect(!fromFlags.migrates)
@@ -134,7 +136,8 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
     @Test func `names the option or the variable whose value is wrong`() {
         #expect(
             message { try service(["--listen", "8080"]) }
-                == "--listen: '8080' is not an address like 127.0.0.1:8080"
+                == "--listen: '8080' is not an address like 127.0.0.1:8080, or unix: and a path of at most "
+                + "107 bytes"
         )
         #expect(
             message { try service(environment: ["MILLRACE_OPEN": "perhaps"]) }
@@ -144,7 +147,8 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
             ("--workers", "0"), ("--workers", "+1"), ("--loops", "1000"), ("--max-body", "0"),
             ("--log", "xml"),
             ("--max-body", "9999999999G"), ("--log-level", "loud"), ("--drain-timeout", "2d"), ("--name", ""),
-            ("--data", ""), ("--listen", "127.0.0.1:65536"), ("--max-connections", "0"),
+            ("--data", ""), ("--listen", "127.0.0.1:65536"), ("--listen", "unix:"),
+            ("--listen", "unix:" + String(repeating: "x", count: 108)), ("--max-connections", "0"),
             ("--max-connections-per-address", "+1"),
         ] {
             let text = message { try service([flag, value]) }

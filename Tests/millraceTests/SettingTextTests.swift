@@ -36,6 +36,17 @@ import Testing
         }
     }
 
+    @Test func `read paths of Unix sockets`() {
+        let longest = String(repeating: "x", count: 107)
+        #expect(ListenTarget("unix:/run/m.sock") == .unix(path: "/run/m.sock"))
+        #expect(ListenTarget("unix:\(longest)") == .unix(path: longest))
+        #expect(ListenTarget("unix:m:1")?.description == "unix:m:1")
+        #expect(ListenTarget("h:1") == .tcp(ListenAddress(host: "h", port: 1)))
+        for text in ["unix:", "unix:\(longest)x", "unix:a\u{0}b", "Unix:/x"] {
+            #expect(ListenTarget(text) == nil, "\(text)")
+        }
+    }
+
     @Test func `read servers with and without port and prefix`() throws {
         #expect(try ServerURL("http://h:81/").description == "http://h:81")
         #expect(try ServerURL("h:81").description == "http://h:81")
@@ -57,6 +68,8 @@ import Testing
                 .description
         }
         #expect(try server(nil, [:]) == "http://127.0.0.1:8080")
+        #expect(try server("unix:/run/m.sock", [:]) == "unix:/run/m.sock")
+        #expect(try server(nil, ["MILLRACE_LISTEN": "unix:/run/m.sock,h:1"]) == "unix:/run/m.sock")
         #expect(try server(nil, ["MILLRACE_LISTEN": "0.0.0.0:9000,[::]:9000"]) == "http://127.0.0.1:9000")
         #expect(try server(nil, ["MILLRACE_LISTEN": "0.0.0.0:0"]) == "http://127.0.0.1:8080")
         #expect(try server(nil, ["MILLRACE_LISTEN": "h:1", "MILLRACE_URL": "http://x:2"]) == "http://x:2")
