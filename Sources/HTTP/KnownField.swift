@@ -5,7 +5,7 @@ package enum KnownField: UInt8, CaseIterable, Equatable, Sendable {
     case host, connection, contentLength, transferEncoding, contentType, contentEncoding
     case accept, acceptEncoding, expect, authorization, apiKey, requestID, traceparent
     case userAgent, origin, lastEventID, specversion, requestMethod, requestHeaders
-    case ifNoneMatch, forwardedFor, forwardedProto
+    case ifNoneMatch, forwarded, forwardedFor, forwardedProto
 
     /// The name in lower case.
     package var name: String {
@@ -30,6 +30,7 @@ package enum KnownField: UInt8, CaseIterable, Equatable, Sendable {
         case .requestMethod: "access-control-request-method"
         case .requestHeaders: "access-control-request-headers"
         case .ifNoneMatch: "if-none-match"
+        case .forwarded: "forwarded"
         case .forwardedFor: "x-forwarded-for"
         case .forwardedProto: "x-forwarded-proto"
         }
@@ -63,6 +64,7 @@ package enum KnownField: UInt8, CaseIterable, Equatable, Sendable {
         case (6, UInt8(ascii: "a")): .accept
         case (6, UInt8(ascii: "e")): .expect
         case (6, UInt8(ascii: "o")): .origin
+        case (9, UInt8(ascii: "f")): .forwarded
         case (9, UInt8(ascii: "x")): .apiKey
         case (10, UInt8(ascii: "c")): .connection
         case (10, UInt8(ascii: "u")): .userAgent

@@ -46,7 +46,8 @@ package enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    package var description: String { self == .local ? host : "\(host):\(port)" }
+    /// Without a port that is not known.
+    package var description: String { port == 0 ? host : "\(host):\(port)" }
 
     /// Reads what the kernel has written; an unknown family counts as an address from elsewhere.
     init(_ storage: sockaddr_storage) {

@@ -24,6 +24,7 @@ package struct AccessLog: Sendable {
             "request_id": "\(entry.requestID)", "status": "\(entry.status)", "bytes_in": "\(entry.bytesIn)",
             "bytes_out": "\(entry.bytesOut)", "duration_ms": "\(entry.milliseconds)", "peer": "\(entry.peer)",
         ]
+        if let proxy = entry.proxy { metadata["proxy"] = "\(proxy)" }
         if let method = entry.method { metadata["method"] = "\(method)" }
         if let path = entry.path { metadata["path"] = "\(path)" }
         if let traceID = entry.traceID { metadata["trace_id"] = "\(traceID)" }
@@ -39,6 +40,8 @@ struct AccessEntry: Sendable {
     let bytesOut: Int
     let milliseconds: Int64
     let peer: SocketAddress
+    /// Who has passed the request on, where that is another.
+    var proxy: SocketAddress?
     var method: String?
     var path: String?
     var traceID: String?

@@ -10,6 +10,9 @@ struct ConnectionContext: Sendable {
     let metrics: ServerMetrics
     let load: ServerLoad
     let accessLog: AccessLog?
+    let proxies: TrustedProxies
+    /// Whether connections begin with a PROXY header.
+    let expectsProxyHeader: Bool
 }
 
 /// One client's connection: reads requests, has them answered, writes the answers, in order.
@@ -18,7 +21,14 @@ struct ConnectionContext: Sendable {
 /// answer is not ready. Everything here belongs to that loop.
 final class Connection {
     private let context: ConnectionContext
-    let peer: SocketAddress
+    /// The other end of the socket.
+    private let peer: SocketAddress
+    /// Who opened the connection: the peer, unless a PROXY header says otherwise.
+    private var origin: Client
+    /// Who has sent the request at hand.
+    private var client: Client
+    /// Whose connections this one is counted with; `nil` for a proxy's.
+    private(set) var countedAddress: SocketAddress?
     private let io: ConnectionIO
     private let body: BodyReader
     private var parser: RequestParser
@@ -38,12 +48,14 @@ final class Connection {
     ///
     /// - Parameters:
     ///   - accepted: Its socket and its peer.
+    ///   - countedAddress: Whose connections it has been counted with.
     ///   - context: What it shares with others.
     ///   - pool: The buffers of its loop.
     ///   - nextNumber: Makes the next request's number.
     ///   - requestFlush: Has ``flushAnswers()`` called when this connection's task next waits.
     init(
         _ accepted: Accepted,
+        countedAddress: SocketAddress?,
         context: ConnectionContext,
         pool: BufferPool,
         nextNumber: @escaping () -> UInt64,
@@ -53,6 +65,9 @@ final class Connection {
         self.nextNumber = nextNumber
         self.requestFlush = requestFlush
         peer = accepted.peer
+        origin = Client(address: peer, isLocal: peer.isLoopback)
+        client = origin
+        self.countedAddress = countedAddress
         io = ConnectionIO(stream: accepted.stream, context: context, pool: pool)
         body = BodyReader(connection: io, inflateLimits: context.inflation)
         parser = RequestParser(limits: context.limits)
@@ -61,9 +76,11 @@ final class Connection {
     /// Serves the connection until it ends, and closes it.
     func run() async {
         do throws(StreamError) {
-            while try await readHead() {
-                try await answer()
-                if mustClose { break }
+            if try await learnOrigin() {
+                while try await readHead() {
+                    try await answer()
+                    if mustClose { break }
+                }
             }
             if !io.output.isEmpty { try await io.flush() }
             if mustClose { await linger() }
@@ -85,6 +102,29 @@ final class Connection {
     }
 
     // MARK: Reading
+
+    /// Lets the proxy say who the client is, where one has to; `false` when there is nothing to be served.
+    private func learnOrigin() async throws(StreamError) -> Bool {
+        guard context.expectsProxyHeader else { return true }
+        isIdle = true
+        defer { isIdle = false }
+        guard !isDraining, let header = try await io.readProxyHeader(until: .after(context.limits.headTimeout))
+        else {
+            context.metrics.connectionRefused()
+            return false
+        }
+        guard let address = header.source.address else { return true }
+        // Only what both ends of this machine say is from this machine.
+        origin = Client(address: address, isLocal: peer.isLoopback && address.isLoopback)
+        guard context.load.enter(from: address, context.limits) else {
+            context.metrics.reached(.connectionsPerAddress)
+            let number = nextNumber()
+            refuse(Problem(refusing: .connectionsPerAddress, number), number: number, fields: [("Retry-After", "1")])
+            return false
+        }
+        countedAddress = address
+        return true
+    }
 
     /// Reads until a request's head is complete; `false` when no further request is to be answered.
     private func readHead() async throws(StreamError) -> Bool {
@@ -152,16 +192,17 @@ final class Connection {
 
     private func answer() async throws(StreamError) {
         let started = Deadline.now()
+        client = context.proxies.client(of: origin, head)
         let request: Request
         let response: Response
         switch context.router.match(head) {
         case .handler(let handler, let access, let label, let parameters):
             io.stream.loop.mark(label)
-            let verdict = context.access.check(head, from: peer, for: access)
+            let verdict = context.access.check(head, from: client, for: access)
             request = Request(
                 head: head,
                 parameters: parameters,
-                peer: peer,
+                peer: client.address,
                 principal: verdict.principal,
                 number: nextNumber()
             )
@@ -192,7 +233,7 @@ final class Connection {
 
     private func plainRequest(at started: Deadline) -> Request {
         body.begin(head, at: started)
-        return Request(head: head, parameters: [:], peer: peer, number: nextNumber())
+        return Request(head: head, parameters: [:], peer: client.address, number: nextNumber())
     }
 
     private func respond(
@@ -272,21 +313,26 @@ final class Connection {
     }
 
     private func refuse(_ error: RequestError) {
-        mustClose = true
-        let number = nextNumber()
-        let problem = Problem(error, requestID: RequestID(number: number).text)
-        context.metrics.answered(status: error.status, after: .zero)
         if let limit = ServerLimit(error) { context.metrics.reached(limit) }
+        let number = nextNumber()
+        refuse(Problem(error, requestID: RequestID(number: number).text), number: number)
+    }
+
+    /// Answers instead of what cannot be read or served, and ends the connection.
+    private func refuse(_ problem: Problem, number: UInt64, fields: [(String, String)] = []) {
+        mustClose = true
+        context.metrics.answered(status: problem.status, after: .zero)
         let bytes = problem.json()
         ResponseHead(
-            status: error.status,
+            status: problem.status,
             contentType: Problem.contentType,
+            fields: fields,
             framing: .length(bytes.count),
             closes: true,
             date: date.bytes()
         ).append(to: &io.output) { RequestID.appendField(number: number, to: &$0) }
         io.output += bytes
-        logRefusal(number, error.status)
+        logRefusal(number, problem.status)
     }
 
     // MARK: The log
@@ -299,10 +345,11 @@ final class Connection {
             bytesIn: request.head.bytes.count + body.consumedBytes,
             bytesOut: io.answerBytes,
             milliseconds: Int64(Deadline.now().duration(since: started) / .milliseconds(1)),
-            peer: peer
+            peer: request.peer
         )
         entry.method = request.head.string(request.head.methodRange)
         entry.path = request.head.maskedTarget
+        if request.peer != peer { entry.proxy = peer }
         entry.traceID = request.traceParent?.traceID
         log.write(entry)
     }
@@ -312,7 +359,7 @@ final class Connection {
         guard let log = context.accessLog, log.wants(number, status: status) else { return }
         let id = RequestID(number: number).text
         log.write(
-            AccessEntry(requestID: id, status: status, bytesIn: 0, bytesOut: 0, milliseconds: 0, peer: peer)
+            AccessEntry(requestID: id, status: status, bytesIn: 0, bytesOut: 0, milliseconds: 0, peer: origin.address)
         )
     }
 

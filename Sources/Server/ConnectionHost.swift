@@ -57,17 +57,18 @@ actor ConnectionHost {
 
     private func admit(_ newcomer: Accepted) {
         if isDraining {
-            refuse(newcomer, "The server is about to stop. Try again shortly.")
+            refuse(newcomer) { Problem(isStoppingFor: $0) }
             return
         }
-        if let limit = context.load.enter(from: newcomer.peer, context.limits) {
-            context.metrics.reached(limit)
-            refuse(
-                newcomer,
-                limit == .connectionsPerAddress
-                    ? "All connections that one address may have are taken. Try again shortly."
-                    : "All connections are taken. Try again shortly."
-            )
+        guard context.load.enter(context.limits) else {
+            refuse(newcomer, .connections)
+            return
+        }
+        // A proxy's connections are those of many clients.
+        let isProxy = context.expectsProxyHeader || context.proxies.contains(newcomer.peer)
+        guard isProxy || context.load.enter(from: newcomer.peer, context.limits) else {
+            context.load.leave()
+            refuse(newcomer, .connectionsPerAddress)
             return
         }
         accepted += 1
@@ -75,6 +76,7 @@ actor ConnectionHost {
         // Listed before its task runs, so that a drain that begins now waits for it.
         connections[number] = Connection(
             newcomer,
+            countedAddress: isProxy ? nil : newcomer.peer,
             context: context,
             pool: pool,
             nextNumber: { self.nextNumber() },
@@ -85,16 +87,16 @@ actor ConnectionHost {
         Task(executorPreference: loop) { await self.serve(number) }
     }
 
+    private func refuse(_ newcomer: Accepted, _ limit: ServerLimit) {
+        context.metrics.reached(limit)
+        refuse(newcomer) { Problem(refusing: limit, $0) }
+    }
+
     /// One honest answer, if the socket takes it at once, and the end.
-    private func refuse(_ newcomer: Accepted, _ detail: String) {
+    private func refuse(_ newcomer: Accepted, _ problem: (UInt64) -> Problem) {
         context.metrics.connectionRefused()
         let number = nextNumber()
-        let problem = Problem(
-            status: 503,
-            code: "too_many_connections",
-            detail: detail,
-            requestID: RequestID(number: number).text
-        )
+        let problem = problem(number)
         let body = problem.json()
         var output: [UInt8] = []
         ResponseHead(
@@ -117,7 +119,8 @@ actor ConnectionHost {
         guard let connection = connections[number] else { return }
         await connection.run()
         connections[number] = nil
-        context.load.leave(from: connection.peer, context.limits)
+        context.load.leave()
+        if let counted = connection.countedAddress { context.load.leave(from: counted, context.limits) }
         context.metrics.connectionClosed()
         if connections.isEmpty {
             for waiter in emptied { waiter.resume() }
@@ -159,5 +162,31 @@ actor ConnectionHost {
             context.metrics.reached(.drainTimeout)
             connection.close()
         }
+    }
+}
+
+extension Problem {
+    /// The answer to a connection that `limit` is against, under the number of a request.
+    init(refusing limit: ServerLimit, _ number: UInt64) {
+        self.init(
+            connectionNumber: number,
+            limit == .connectionsPerAddress
+                ? "All connections that one address may have are taken. Try again shortly."
+                : "All connections are taken. Try again shortly."
+        )
+    }
+
+    /// The answer to a connection that has come too late.
+    fileprivate init(isStoppingFor number: UInt64) {
+        self.init(connectionNumber: number, "The server is about to stop. Try again shortly.")
+    }
+
+    private init(connectionNumber number: UInt64, _ detail: String) {
+        self.init(
+            status: 503,
+            code: "too_many_connections",
+            detail: detail,
+            requestID: RequestID(number: number).text
+        )
     }
 }

@@ -22,6 +22,12 @@ package struct HTTPServerConfiguration: Sendable {
     package var access = AccessControl()
     package var limits = HTTPLimits()
     package var inflation = InflateLimits()
+    /// Whose word about their clients is taken.
+    package var proxies = TrustedProxies()
+    /// Whether every connection has to begin with a PROXY header (version 2).
+    ///
+    /// The header is believed, so nobody but proxies should reach the port.
+    package var expectsProxyHeader = false
     /// What counts against the limits; shared by the servers of a process.
     package var load = ServerLoad()
     /// `nil` for none.
@@ -55,7 +61,9 @@ package struct HTTPServer: Sendable {
             access: configuration.access,
             metrics: ServerMetrics(configuration.metrics, configuration.limits),
             load: configuration.load,
-            accessLog: configuration.accessLog
+            accessLog: configuration.accessLog,
+            proxies: configuration.proxies,
+            expectsProxyHeader: configuration.expectsProxyHeader
         )
         var hosts: [ConnectionHost] = []
         var port = configuration.port

@@ -8,6 +8,7 @@ package struct Request: Sendable {
     package let head: RequestHead
     /// The values of the pattern's `{names}`, percent-decoded.
     package let parameters: [String: String]
+    /// Where the client is, as far as proxies that are trusted say so.
     package let peer: SocketAddress
     /// Whose key it came with; `nil` for a request that needed none.
     package internal(set) var principal: Principal? = nil

@@ -20,32 +20,19 @@ package final class ServerLoad: Sendable {
     /// Bytes of the connections' buffers and of bodies that are held whole.
     package var bufferedBytes: Int { bytes.load(ordering: .relaxed) }
 
-    /// Counts one connection more, or returns the limit that is against it.
-    func enter(from peer: SocketAddress, _ limits: HTTPLimits) -> ServerLimit? {
-        guard connections.wrappingAdd(1, ordering: .relaxed).newValue <= limits.connectionsMax else {
-            connections.wrappingSubtract(1, ordering: .relaxed)
-            return .connections
-        }
-        guard enterNetwork(of: peer, max: limits.connectionsPerAddressMax) else {
-            connections.wrappingSubtract(1, ordering: .relaxed)
-            return .connectionsPerAddress
-        }
-        return nil
+    /// Counts one connection more; `false` when there are as many as may be.
+    func enter(_ limits: HTTPLimits) -> Bool {
+        if connections.wrappingAdd(1, ordering: .relaxed).newValue <= limits.connectionsMax { return true }
+        leave()
+        return false
     }
 
-    /// Counts one connection less, which ``enter(from:_:)`` has let in with the same limits.
-    func leave(from peer: SocketAddress, _ limits: HTTPLimits) {
-        connections.wrappingSubtract(1, ordering: .relaxed)
-        if limits.connectionsPerAddressMax == 0 { return }
-        let network = ClientNetwork(peer)
-        networks.withLock { networks in
-            let left = networks[network, default: 0] - 1
-            // Clients come and go; those without connections are forgotten.
-            networks[network] = left > 0 ? left : nil
-        }
-    }
+    /// Counts one connection less.
+    func leave() { connections.wrappingSubtract(1, ordering: .relaxed) }
 
-    private func enterNetwork(of peer: SocketAddress, max: Int) -> Bool {
+    /// Counts one connection more of that address; `false` when it has as many as it may.
+    func enter(from peer: SocketAddress, _ limits: HTTPLimits) -> Bool {
+        let max = limits.connectionsPerAddressMax
         if max == 0 { return true }
         let network = ClientNetwork(peer)
         return networks.withLock { networks in
@@ -53,6 +40,17 @@ package final class ServerLoad: Sendable {
             if open >= max { return false }
             networks[network] = open + 1
             return true
+        }
+    }
+
+    /// Counts one connection less, which ``enter(from:_:)`` has let in with the same limits.
+    func leave(from peer: SocketAddress, _ limits: HTTPLimits) {
+        if limits.connectionsPerAddressMax == 0 { return }
+        let network = ClientNetwork(peer)
+        networks.withLock { networks in
+            let left = networks[network, default: 0] - 1
+            // Clients come and go; those without connections are forgotten.
+            networks[network] = left > 0 ? left : nil
         }
     }
 

@@ -29,6 +29,8 @@ struct ServeCommand: ProgramCommand {
     @Option(help: Setting.maxBody.help) var maxBody: String?
     @Option(help: Setting.maxConnections.help) var maxConnections: String?
     @Option(help: Setting.maxConnectionsPerAddress.help) var maxConnectionsPerAddress: String?
+    @Flag(help: Setting.proxyProtocol.help) var proxyProtocol = false
+    @Option(help: Setting.trustedProxy.help) var trustedProxy: [String] = []
     @Option(help: Setting.drainDelay.help) var drainDelay: String?
     @Option(help: Setting.drainTimeout.help) var drainTimeout: String?
     @Option(help: Setting.name.help) var name: String?
@@ -79,6 +81,8 @@ struct ServeCommand: ProgramCommand {
         case .maxBody: Self.list(maxBody)
         case .maxConnections: Self.list(maxConnections)
         case .maxConnectionsPerAddress: Self.list(maxConnectionsPerAddress)
+        case .proxyProtocol: proxyProtocol ? ["yes"] : []
+        case .trustedProxy: trustedProxy
         case .drainDelay: Self.list(drainDelay)
         case .drainTimeout: Self.list(drainTimeout)
         case .name: Self.list(name)

@@ -174,10 +174,13 @@ struct Service {
         for target in configuration.listen {
             var settings = HTTPServerConfiguration()
             switch target {
-            case .tcp(let address): (settings.host, settings.port) = (address.host, address.port)
+            case .tcp(let address):
+                (settings.host, settings.port) = (address.host, address.port)
+                settings.expectsProxyHeader = configuration.expectsProxyHeader
             case .unix(let path): settings.socketPath = path
             }
             settings.access = AccessControl(ring: keys.ring, isOpen: configuration.isOpen)
+            settings.proxies = configuration.proxies
             settings.load = load
             if configuration.accessLogEvery > 0 {
                 let logger = Logger(label: "millrace.access")

@@ -1,4 +1,6 @@
+import HTTP
 import Logging
+import Server
 
 /// Everything that `serve` can be told, checked.
 struct ServiceConfiguration: Equatable, Sendable {
@@ -26,6 +28,9 @@ struct ServiceConfiguration: Equatable, Sendable {
     var connectionsMax: Int
     /// 0 for none.
     var connectionsPerAddressMax: Int
+    /// Whether TCP connections begin with a PROXY header.
+    var expectsProxyHeader: Bool
+    var proxies: TrustedProxies
     /// From the signal to the end of listening.
     var drainDelay: Duration
     var drainTimeout: Duration
@@ -70,11 +75,30 @@ struct ServiceConfiguration: Equatable, Sendable {
             min: 0,
             max: Self.connectionsMax
         )
+        expectsProxyHeader = try reader.yesOrNo(of: .proxyProtocol)
+        let proxies = try reader.values(of: .trustedProxy, "a network like 10.0.0.0/8, an address, or unix") {
+            TrustedProxy($0)
+        }
+        self.proxies = TrustedProxies(
+            networks: proxies.compactMap(\.network),
+            unixSockets: proxies.contains { $0.network == nil }
+        )
         drainDelay = try reader.duration(of: .drainDelay)
         drainTimeout = try reader.duration(of: .drainTimeout)
         name = try reader.value(of: .name, "a name of 1 to \(Self.nameBytesMax) bytes") {
             1...Self.nameBytesMax ~= $0.utf8.count ? $0 : nil
         }
+    }
+}
+
+/// A proxy that is trusted: where it is, or `unix` for who connects to a Unix socket.
+private struct TrustedProxy {
+    /// `nil` for `unix`.
+    let network: IPNetwork?
+
+    init?(_ text: String) {
+        network = IPNetwork(text)
+        if network == nil, text != "unix" { return nil }
     }
 }
 

@@ -14,6 +14,8 @@ enum Setting: String, CaseIterable, Sendable {
     case maxBody = "max-body"
     case maxConnections = "max-connections"
     case maxConnectionsPerAddress = "max-connections-per-address"
+    case proxyProtocol = "proxy-protocol"
+    case trustedProxy = "trusted-proxy"
     case drainDelay = "drain-delay"
     case drainTimeout = "drain-timeout"
     case name
@@ -35,10 +37,10 @@ enum Setting: String, CaseIterable, Sendable {
     var variables: [String] { self == .database ? [variable, "DATABASE_URL"] : [variable] }
 
     /// Given as a flag without a value; elsewhere as yes or no.
-    var isSwitch: Bool { self == .open || self == .noMigrate }
+    var isSwitch: Bool { self == .open || self == .noMigrate || self == .proxyProtocol }
 
     /// Takes several values: the flag repeated, elsewhere separated by commas.
-    var isList: Bool { self == .listen }
+    var isList: Bool { self == .listen || self == .trustedProxy }
 
     /// Whether its value may hold a password.
     var isSecret: Bool { self == .database }
@@ -55,7 +57,8 @@ enum Setting: String, CaseIterable, Sendable {
         case .maxBody: "size"
         case .drainDelay, .drainTimeout: "time"
         case .name: "name"
-        case .open, .noMigrate: ""
+        case .trustedProxy: "network"
+        case .open, .noMigrate, .proxyProtocol: ""
         }
     }
 
@@ -80,6 +83,10 @@ enum Setting: String, CaseIterable, Sendable {
         case .maxConnections: "Connections open at once; one more is answered with 503."
         case .maxConnectionsPerAddress:
             "Connections open at once from one IPv4 address or one IPv6 /64; 0 for no such limit."
+        case .proxyProtocol:
+            "Expect a PROXY header (version 2) at the start of every TCP connection, and believe it."
+        case .trustedProxy:
+            "Believe Forwarded and X-Forwarded-For of proxies here, like 10.0.0.0/8, or unix. Repeat it for more."
         case .drainDelay:
             "How long to go on once told to stop, with /readyz at 503, so that load balancers leave."
         case .drainTimeout: "How long a stop may wait for requests and jobs under way, like 30s or 2m."
@@ -92,10 +99,10 @@ enum Setting: String, CaseIterable, Sendable {
         switch self {
         case .workers: "one less than there are cores, at least one"
         case .loops: "one up to two cores, then one for each two"
-        case .database: "none"
+        case .database, .trustedProxy: "none"
         case .log: "text on a terminal, else json"
         case .name: "the host's name"
-        case .listen, .data, .writers, .open, .noMigrate, .logLevel, .accessLog, .maxBody, .maxConnections,
+        case .listen, .data, .writers, .open, .noMigrate, .proxyProtocol, .logLevel, .accessLog, .maxBody, .maxConnections,
             .maxConnectionsPerAddress, .drainDelay, .drainTimeout:
             defaultText(on: Machine(cores: 1, hostName: "", logsToTerminal: false)) ?? ""
         }
@@ -105,12 +112,12 @@ enum Setting: String, CaseIterable, Sendable {
     func defaultText(on machine: Machine) -> String? {
         switch self {
         case .listen: "127.0.0.1:8080"
-        case .database: nil
+        case .database, .trustedProxy: nil
         case .data: "./millrace-data"
         case .workers: "\(max(1, machine.cores - 1))"
         case .loops: "\(max(1, machine.cores / 2))"
         case .writers: "2"
-        case .open, .noMigrate: "no"
+        case .open, .noMigrate, .proxyProtocol: "no"
         case .log: machine.logsToTerminal ? "text" : "json"
         case .logLevel: "info"
         case .accessLog: "0"

@@ -12,6 +12,12 @@ enum Fuzzer {
         }
         if let range = MediaType.essence(bytes.span) { check(range.upperBound <= bytes.count, "in range") }
         _ = ContentCoding.list(bytes.span)
+        let commas = bytes.count { $0 == 0x2C }
+        check(ForwardedNode.forwarded(bytes.span)?.count ?? 0 <= commas + 1, "a node is between commas")
+        check(ForwardedNode.forwardedFor(bytes.span).count <= commas + 1, "a node is between commas")
+        if let header = try? ProxyHeader.parse(bytes.span) {
+            check(header.byteCount <= bytes.count, "a header is no longer than its bytes")
+        }
         _ = RequestID(client: bytes.span)?.text
     }
 }

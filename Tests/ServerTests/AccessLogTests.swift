@@ -109,7 +109,7 @@ import Testing
 }
 
 /// Keeps the metadata of each line that is logged.
-private final class LogBook: Sendable {
+final class LogBook: Sendable {
     private let book = Mutex<[[String: String]]>([])
 
     var lines: [[String: String]] { book.withLock { $0 } }

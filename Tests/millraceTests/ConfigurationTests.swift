@@ -72,11 +72,12 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
             .loops: "1",
             .writers: "5", .open: "yes", .noMigrate: "true", .log: "text", .logLevel: "error",
             .maxBody: "5MiB", .accessLog: "9", .maxConnections: "50", .maxConnectionsPerAddress: "7",
-            .drainDelay: "10s", .drainTimeout: "5m", .name: "n",
+            .proxyProtocol: "on", .trustedProxy: "10.0.0.0/8,unix", .drainDelay: "10s", .drainTimeout: "5m", .name: "n",
         ]
         let flags = Setting.allCases.flatMap { setting -> [String] in
             if setting.isSwitch { return [setting.flag] }
-            let values = setting == .listen ? ["[::1]:1", "host:2"] : [texts[setting] ?? ""]
+            let text = texts[setting] ?? ""
+            let values = setting.isList ? text.split(separator: ",").map(String.init) : [text]
             return values.flatMap { [setting.flag, $0] }
         }
 
@@ -98,6 +99,9 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
         #expect(fromFlags.accessLogEvery == 9)
         #expect(fromFlags.connectionsMax == 50)
         #expect(fromFlags.connectionsPerAddressMax == 7)
+        #expect(fromFlags.expectsProxyHeader)
+        let network = try #require(IPNetwork("10.0.0.0/8"))
+        #expect(fromFlags.proxies == TrustedProxies(networks: [network], unixSockets: true))
         #expect(fromFlags.drainDelay == .seconds(10))
         #expect(fromFlags.drainTimeout == .seconds(300))
     }
@@ -149,7 +153,8 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
             ("--max-body", "9999999999G"), ("--log-level", "loud"), ("--drain-timeout", "2d"), ("--name", ""),
             ("--data", ""), ("--listen", "127.0.0.1:65536"), ("--listen", "unix:"),
             ("--listen", "unix:" + String(repeating: "x", count: 108)), ("--max-connections", "0"),
-            ("--max-connections-per-address", "+1"),
+            ("--max-connections-per-address", "+1"), ("--trusted-proxy", "10.0.0.1/8"),
+            ("--trusted-proxy", "proxy.example"), ("--drain-delay", "-1"),
         ] {
             let text = message { try service([flag, value]) }
             #expect(

@@ -1,5 +1,4 @@
 import HTTP
-import Reactor
 
 /// Decides who is let in, and what for.
 ///
@@ -32,9 +31,9 @@ package struct AccessControl: Sendable {
         var fields: [(String, String)] = []
     }
 
-    func check(_ head: RequestHead, from peer: SocketAddress, for access: Access) -> Verdict {
+    func check(_ head: RequestHead, from client: Client, for access: Access) -> Verdict {
         let hasKeys = ring.hasKeys
-        if !isOpen, !hasKeys, let refusal = Self.checkLocal(head, peer, access) { return .refused(refusal) }
+        if !isOpen, !hasKeys, let refusal = Self.checkLocal(head, client, access) { return .refused(refusal) }
         guard case .scope(let scope) = access else { return .allowed(nil) }
         switch Credential(head) {
         case .absent: return isOpen || !hasKeys ? .allowed(nil) : .refused(Self.missing)
@@ -69,9 +68,9 @@ package struct AccessControl: Sendable {
     /// Without keys, a request has to come from this machine and to mean it: not from a page of another site
     /// in a browser here, nor, where there is something to read or to change, under a name that somebody has
     /// pointed at us.
-    private static func checkLocal(_ head: RequestHead, _ peer: SocketAddress, _ access: Access) -> Refusal? {
+    private static func checkLocal(_ head: RequestHead, _ client: Client, _ access: Access) -> Refusal? {
         let mustNameUs = access != .anyone && access != .scope(.write)
-        guard peer.isLoopback, !mustNameUs || head.namesLocalHost else {
+        guard client.isLocal, !mustNameUs || head.namesLocalHost else {
             return Refusal(
                 status: 403,
                 code: "loopback_only",
