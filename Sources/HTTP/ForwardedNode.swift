@@ -103,7 +103,8 @@ package enum ForwardedNode: Hashable, Sendable {
     private static func isObfuscated(_ text: Span<UInt8>) -> Bool {
         text.indices.allSatisfy {
             switch text[$0] {
-            case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+            case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, UInt8(ascii: "."), UInt8(ascii: "_"),
+                UInt8(ascii: "-"):
                 true
             default: false
             }

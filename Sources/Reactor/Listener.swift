@@ -24,14 +24,16 @@ package final class Listener: @unchecked Sendable {
     /// - Throws: ``SystemError`` when the kernel refuses to watch it; it is closed then.
     package init(_ socket: consuming ListeningSocket, on loop: EventLoop) throws(SystemError) {
         address = socket.address
-        file = socket.file
+        let file = socket.file
+        let opened = socket.descriptor
         do throws(SystemError) {
-            watch = try loop.register(socket.descriptor.raw, events: EPOLLIN.rawValue | EPOLLET.rawValue)
+            watch = try loop.register(opened.raw, events: EPOLLIN.rawValue | EPOLLET.rawValue)
         } catch {
-            socket.file?.remove()
+            file?.remove()
             throw error
         }
-        descriptor = socket.descriptor
+        self.file = file
+        descriptor = consume opened
         self.loop = loop
     }
 

@@ -1,4 +1,3 @@
-import CSystem
 import Glibc
 
 /// A bound socket that listens, not yet on any loop.
@@ -70,8 +69,8 @@ package struct ListeningSocket: ~Copyable, Sendable {
 /// The name of a Unix socket that this process has made.
 struct SocketFile: Sendable {
     private let path: String
-    private let device: dev_t
-    private let number: ino_t
+    private let device: UInt64
+    private let number: UInt64
 
     static let mode: mode_t = 0o660
 
@@ -94,7 +93,7 @@ struct SocketFile: Sendable {
         }
         var status = stat()
         try systemCall("lstat") { lstat(path, &status) }
-        return SocketFile(path: path, device: status.st_dev, number: status.st_ino)
+        return SocketFile(path: path, device: UInt64(status.st_dev), number: UInt64(status.st_ino))
     }
 
     /// Whether there is a socket of that name which refuses connections: its process is gone.
@@ -115,7 +114,8 @@ struct SocketFile: Sendable {
     /// Removes the name, unless it has become another's.
     func remove() {
         var status = stat()
-        guard lstat(path, &status) == 0, status.st_dev == device, status.st_ino == number else { return }
+        guard lstat(path, &status) == 0, UInt64(status.st_dev) == device, UInt64(status.st_ino) == number
+        else { return }
         unlink(path)
     }
 }
@@ -128,7 +128,9 @@ extension SocketAddress {
 /// - Throws: ``SystemError`` with `ENAMETOOLONG` for a path that does not fit, `EINVAL` for one that is none.
 func unixAddress(_ path: String) throws(SystemError) -> (storage: sockaddr_storage, length: socklen_t) {
     let bytes = Array(path.utf8)
-    guard bytes.count <= SocketAddress.pathBytesMax else { throw SystemError(call: "bind", code: ENAMETOOLONG) }
+    guard bytes.count <= SocketAddress.pathBytesMax else {
+        throw SystemError(call: "bind", code: ENAMETOOLONG)
+    }
     guard !bytes.isEmpty, !bytes.contains(0) else { throw SystemError(call: "bind", code: EINVAL) }
     var storage = sockaddr_storage()
     storage.ss_family = sa_family_t(AF_UNIX)

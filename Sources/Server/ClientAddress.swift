@@ -30,29 +30,24 @@ package struct TrustedProxies: Equatable, Sendable {
 
     /// Who has sent a request over a connection of `origin`.
     ///
-    /// The proxies' list is followed from its end for as long as its entries are trusted themselves; the first
-    /// that is not is the client. `Forwarded` (RFC 7239) and `X-Forwarded-For` have to say the same where both
-    /// are there: a proxy that adds one may pass on the other as a client has made it up. When nothing is said,
-    /// or nothing that can be read, the client is not known: the proxy's address stands for it, and it
-    /// is not on this machine.
+    /// The proxies' list is followed from its end for as long as its entries are trusted themselves; the
+    /// first that is not is the client. `Forwarded` (RFC 7239) and `X-Forwarded-For` have to say the same
+    /// where both are there: a proxy that adds one may pass on the other as a client has made it up. When
+    /// nothing is said, or nothing that can be read, the client is not known: the proxy's address stands for
+    /// it, and it is not on this machine.
     func client(of origin: Client, _ head: RequestHead) -> Client {
         guard contains(origin.address) else { return origin }
         let unknown = Client(address: origin.address, isLocal: false)
-        var said: [IPAddress?] = []
-        if let field = head.list(.forwarded) {
-            said.append(ForwardedNode.forwarded(field.span).flatMap { client(in: $0) })
-        }
-        if let field = head.list(.forwardedFor) {
-            said.append(client(in: ForwardedNode.forwardedFor(field.span)))
-        }
-        guard let first = said.first, let address = first, said.allSatisfy({ $0 == address }) else {
-            return unknown
-        }
-        let client = SocketAddress(address, port: 0)
-        return Client(address: client, isLocal: origin.isLocal && client.isLoopback)
+        let named = head.list(.forwarded).map { lastUntrusted(of: ForwardedNode.forwarded($0.span) ?? []) }
+        let namedFor = head.list(.forwardedFor).map { lastUntrusted(of: ForwardedNode.forwardedFor($0.span)) }
+        // Where one field is not there, the other one counts.
+        guard let found = named ?? namedFor ?? nil, (namedFor ?? found) == found else { return unknown }
+        let address = SocketAddress(found, port: 0)
+        return Client(address: address, isLocal: origin.isLocal && address.isLoopback)
     }
 
-    private func client(in nodes: [ForwardedNode]) -> IPAddress? {
+    /// The first node when all are trusted; `nil` when the way there leads past one that hides.
+    private func lastUntrusted(of nodes: [ForwardedNode]) -> IPAddress? {
         var client: IPAddress?
         for node in nodes.reversed() {
             guard case .address(let address) = node else { return nil }

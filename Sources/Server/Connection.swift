@@ -108,7 +108,8 @@ final class Connection {
         guard context.expectsProxyHeader else { return true }
         isIdle = true
         defer { isIdle = false }
-        guard !isDraining, let header = try await io.readProxyHeader(until: .after(context.limits.headTimeout))
+        guard !isDraining,
+            let header = try await io.readProxyHeader(until: .after(context.limits.headTimeout))
         else {
             context.metrics.connectionRefused()
             return false
@@ -116,10 +117,15 @@ final class Connection {
         guard let address = header.source.address else { return true }
         // Only what both ends of this machine say is from this machine.
         origin = Client(address: address, isLocal: peer.isLoopback && address.isLoopback)
+        if context.proxies.contains(address) { return true }
         guard context.load.enter(from: address, context.limits) else {
             context.metrics.reached(.connectionsPerAddress)
             let number = nextNumber()
-            refuse(Problem(refusing: .connectionsPerAddress, number), number: number, fields: [("Retry-After", "1")])
+            refuse(
+                Problem(refusing: .connectionsPerAddress, number),
+                number: number,
+                fields: [("Retry-After", "1")]
+            )
             return false
         }
         countedAddress = address
@@ -359,7 +365,14 @@ final class Connection {
         guard let log = context.accessLog, log.wants(number, status: status) else { return }
         let id = RequestID(number: number).text
         log.write(
-            AccessEntry(requestID: id, status: status, bytesIn: 0, bytesOut: 0, milliseconds: 0, peer: origin.address)
+            AccessEntry(
+                requestID: id,
+                status: status,
+                bytesIn: 0,
+                bytesOut: 0,
+                milliseconds: 0,
+                peer: origin.address
+            )
         )
     }
 
@@ -383,20 +396,5 @@ final class Connection {
             guard case .success(let count) = await io.fill(until: deadline), count > 0 else { return }
             discarded += count
         }
-    }
-}
-
-/// The Date field's bytes, made anew once a second.
-private struct DateCache {
-    private var second: Int64 = -1
-    private var cached: [UInt8] = []
-
-    mutating func bytes() -> [UInt8] {
-        let now = WallClock.microseconds() / 1_000_000
-        if now != second {
-            second = now
-            cached = HTTPDate(secondsSince1970: now).bytes
-        }
-        return cached
     }
 }

@@ -29,12 +29,13 @@ actor ConnectionHost {
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
-    /// Begins to accept the connections of `socket`.
-    func listen(on socket: consuming ListeningSocket) throws(SystemError) {
+    /// Begins to accept the connections of `socket`; returns where it listens.
+    func listen(on socket: consuming ListeningSocket) throws(SystemError) -> SocketAddress {
         let listener = try Listener(socket, on: loop)
         self.listener = listener
         // Ends when the listener closes.
         Task(executorPreference: loop) { await self.accept(on: listener) }
+        return listener.address
     }
 
     /// The socket that it listens on, for another host.

@@ -1,10 +1,10 @@
 // Server: from accepted sockets to handlers and back.
 //
 // An ``HTTPServer`` owns one ``ConnectionHost`` a loop; with more than one, each has a listener of its own on
-// the same port and the kernel spreads the connections (SO_REUSEPORT). A Unix socket is one for all. A host accepts, keeps the list of its
-// connections, and drains them. A ``Connection`` is one structured task that reads heads (HTTP's parser),
-// finds the handler (``Router``), lends it the body (``BodyReader``) and writes the ``Response``. What
-// handlers do lives in Ingest and Insight; what bytes mean lives in HTTP.
+// the same port and the kernel spreads the connections (SO_REUSEPORT); a Unix socket is one for all of them.
+// A host accepts, keeps the list of its connections, and drains them. A ``Connection`` is one structured task
+// that reads heads (HTTP's parser), finds the handler (``Router``), lends it the body (``BodyReader``) and
+// writes the ``Response``. What handlers do lives in Ingest and Insight; what bytes mean lives in HTTP.
 
 package import CoreMetrics
 package import HTTP
@@ -77,15 +77,16 @@ package struct HTTPServer: Sendable {
             )
             hosts.append(host)
             do throws(SystemError) {
-                let socket: ListeningSocket
-                if index > 0, configuration.socketPath != nil {
-                    socket = try await hosts[0].shareSocket()
-                } else {
-                    socket = try Self.open(configuration, port: port, reusePort: loops.count > 1)
-                }
-                port = socket.address.port
-                bound = bound ?? socket.address
-                try await host.listen(on: socket)
+                let address =
+                    if index > 0, configuration.socketPath != nil {
+                        try await host.listen(on: hosts[0].shareSocket())
+                    } else {
+                        try await host.listen(
+                            on: Self.open(configuration, port: port, reusePort: loops.count > 1)
+                        )
+                    }
+                port = address.port
+                bound = bound ?? address
             } catch {
                 // All loops listen or none.
                 for host in hosts { await host.drain(deadline: .now()) }

@@ -4,7 +4,8 @@ import Reactor
 extension ConnectionIO {
     /// Reads the PROXY header that a connection begins with, which is not answered when it is missing.
     ///
-    /// - Returns: `nil` when the connection has to end: it begins with something else, or ends or idles first.
+    /// - Returns: `nil` when the connection has to end: it begins with something else, or ends first.
+    /// - Throws: ``StreamError/timedOut`` when the header is not there by the deadline.
     func readProxyHeader(until deadline: Deadline) async throws(StreamError) -> ProxyHeader? {
         while true {
             do throws(ProxyHeaderError) {

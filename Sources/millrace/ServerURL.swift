@@ -30,23 +30,21 @@ struct ServerURL: Equatable, Sendable, CustomStringConvertible {
         let hasPort = authority.last != "]" && authority.contains(":")
         guard let address = ListenAddress(hasPort ? String(authority) : authority + ":80"), address.port != 0
         else { throw .malformed }
-        self.address = address
-        self.prefix = String(prefix)
-        socketPath = nil
+        self.init(address: address, prefix: String(prefix), socketPath: nil)
     }
 
     init(address: ListenAddress) {
-        self.init(address: address, socketPath: nil)
+        self.init(address: address, prefix: "", socketPath: nil)
     }
 
     /// Over a Unix socket the name of the host says nothing; this one means this machine.
     init(socketPath: String) {
-        self.init(address: ListenAddress(host: "localhost", port: 80), socketPath: socketPath)
+        self.init(address: ListenAddress(host: "localhost", port: 80), prefix: "", socketPath: socketPath)
     }
 
-    private init(address: ListenAddress, socketPath: String?) {
+    private init(address: ListenAddress, prefix: String, socketPath: String?) {
         self.address = address
-        prefix = ""
+        self.prefix = prefix
         self.socketPath = socketPath
     }
 

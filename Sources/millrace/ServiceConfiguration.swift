@@ -51,7 +51,7 @@ struct ServiceConfiguration: Equatable, Sendable {
         let reader = SettingReader(configuration: configuration)
         listen = try reader.values(
             of: .listen,
-            "an address like 127.0.0.1:8080, or unix: and a path of at most \(ListenTarget.pathBytesMax) bytes"
+            "an address like 127.0.0.1:8080, or unix: and a path up to \(ListenTarget.pathBytesMax) bytes"
         ) { ListenTarget($0) }
         // An empty one would make libpq look for a server by itself.
         database = try reader.values(of: .database, "a URI or connection string") { $0.isEmpty ? nil : $0 }

@@ -66,7 +66,7 @@ enum Setting: String, CaseIterable, Sendable {
     var summary: String {
         switch self {
         case .listen:
-            "Where to take requests, also unix:PATH; port 0 picks a free port and prints it. Repeat it for more."
+            "Where to take requests, or unix:PATH; port 0 picks a port and prints it. Repeat it for more."
         case .database:
             "The PostgreSQL to store into, as a URI or libpq connection string. Without it, an embedded one."
         case .data: "The folder for what the service keeps on disk, such as the embedded PostgreSQL."
@@ -86,7 +86,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .proxyProtocol:
             "Expect a PROXY header (version 2) at the start of every TCP connection, and believe it."
         case .trustedProxy:
-            "Believe Forwarded and X-Forwarded-For of proxies here, like 10.0.0.0/8, or unix. Repeat it for more."
+            "Believe Forwarded and X-Forwarded-For from here, like 10.0.0.0/8, or unix. Repeat it for more."
         case .drainDelay:
             "How long to go on once told to stop, with /readyz at 503, so that load balancers leave."
         case .drainTimeout: "How long a stop may wait for requests and jobs under way, like 30s or 2m."
@@ -102,7 +102,8 @@ enum Setting: String, CaseIterable, Sendable {
         case .database, .trustedProxy: "none"
         case .log: "text on a terminal, else json"
         case .name: "the host's name"
-        case .listen, .data, .writers, .open, .noMigrate, .proxyProtocol, .logLevel, .accessLog, .maxBody, .maxConnections,
+        case .listen, .data, .writers, .open, .noMigrate, .proxyProtocol, .logLevel, .accessLog, .maxBody,
+            .maxConnections,
             .maxConnectionsPerAddress, .drainDelay, .drainTimeout:
             defaultText(on: Machine(cores: 1, hostName: "", logsToTerminal: false)) ?? ""
         }

@@ -17,7 +17,10 @@ extension `End to end` {
                 _ = await service.program.exit()
                 #expect((access(path, F_OK) == 0) == (signal == SIGKILL))
             }
-            let gone = try await installation.run(["health"], environment: ["MILLRACE_LISTEN": "unix:\(path)"])
+            let gone = try await installation.run(
+                ["health"],
+                environment: ["MILLRACE_LISTEN": "unix:\(path)"]
+            )
             #expect(gone.status == .exited(1) && gone.complaint.contains("unix:\(path)"), "\(gone.complaint)")
         }
     }

@@ -21,7 +21,8 @@ import Testing
 
     @Test func `is nothing else`() {
         for text in [
-            "", "1", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "1.2.3.04", "1.2.3.", ".1.2.3", "1.2.3.4 ",
+            "", "1", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "1.2.3.04", "1.2.3.", ".1.2.3",
+            "1.2.3.4 ",
             "1..2.3", "1.2.3.4:80", "0x1.2.3.4", "1234.1.1.1", ":", ":::", "1:", ":1", "1::2::3",
             "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7:8::", "::1:2:3:4:5:6:7:8", "12345::", "g::",
             "[::1]", "fe80::1%eth0", "1.2.3.4::", "::1.2.3", "1:2:3:4:5:6:7:1.2.3.4", "::1:",
@@ -37,14 +38,18 @@ import Testing
         }
         for (network, inside, outside) in [
             ("10.0.0.0/8", "10.255.0.1", "11.0.0.1"), ("10.0.0.1", "10.0.0.1", "10.0.0.2"),
-            ("0.0.0.0/0", "1.2.3.4", "::1"), ("::/0", "1::", "1.2.3.4"), ("2001:db8::/33", "2001:db8::1", "2001:db8:8000::"),
-            ("2001:db8::/96", "2001:db8::1.2.3.4", "2001:db8::1:0:0"), ("127.0.0.0/8", "::ffff:127.0.0.1", "::7f00:1"),
+            ("0.0.0.0/0", "1.2.3.4", "::1"), ("::/0", "1::", "1.2.3.4"),
+            ("2001:db8::/33", "2001:db8::1", "2001:db8:8000::"),
+            ("2001:db8::/96", "2001:db8::1.2.3.4", "2001:db8::1:0:0"),
+            ("127.0.0.0/8", "::ffff:127.0.0.1", "::7f00:1"),
             ("::1", "::1", "::2"), ("10.0.0.0/31", "10.0.0.1", "10.0.0.2"),
         ] {
             #expect(holds(network, inside) == true, "\(network) \(inside)")
             #expect(holds(network, outside) == false, "\(network) \(outside)")
         }
-        for text in ["", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "::1/129", "::1/64", "/8", "a"] {
+        for text in [
+            "", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "::1/129", "::1/64", "/8", "a",
+        ] {
             #expect(IPNetwork(text) == nil, "\(text)")
         }
     }
@@ -65,9 +70,11 @@ import Testing
         #expect(nodes("for=\"[2001:db8:cafe::17]:4711\"") == [second])
         #expect(nodes("for=\"[2001:db8:cafe::17]\"") == [second])
         #expect(nodes(" proto=https;for=192.0.2.60 ,, For=\"[2001:db8:cafe::17]\" ,") == [first, second])
-        #expect(nodes("for=unknown, for=_hidden, for=\"_x:_y\", by=192.0.2.60;host=\"a,b;c\"") == [
-            .hidden, .hidden, .hidden, .hidden,
-        ])
+        #expect(
+            nodes("for=unknown, for=_hidden, for=\"_x:_y\", by=192.0.2.60;host=\"a,b;c\"") == [
+                .hidden, .hidden, .hidden, .hidden,
+            ]
+        )
         #expect(nodes("for=\"\\192.0.2.6\\0\"") == [first])
         #expect(nodes("for=192.0.2.60;;host=x;") == [first])
     }
@@ -76,8 +83,10 @@ import Testing
         for text in [
             "192.0.2.60", "for", "for=", "=x", "for =192.0.2.60", "for= 192.0.2.60", "for=192.0.2.60:80",
             "for=[2001:db8:cafe::17]", "for=\"2001:db8:cafe::17\"", "for=\"[192.0.2.60]\"", "for=\"\"",
-            "for=\"192.0.2.60", "for=192.0.2.60;for=192.0.2.60", "for=\"192.0.2.60:\"", "for=\"192.0.2.60:x\"",
-            "for=\"192.0.2.60:123456\"", "for=\"[::1]x\"", "for=\"[::1\"", "for=localhost", "for=_", "for=\"_ä\"",
+            "for=\"192.0.2.60", "for=192.0.2.60;for=192.0.2.60", "for=\"192.0.2.60:\"",
+            "for=\"192.0.2.60:x\"",
+            "for=\"192.0.2.60:123456\"", "for=\"[::1]x\"", "for=\"[::1\"", "for=localhost", "for=_",
+            "for=\"_ä\"",
             "for=\"192.0.2.60\"x", "for=\"192.0.2.60\\\"", "for=192.0.2.60, x",
             // A client's open quote, into which a proxy's own words fall.
             "for=127.0.0.1;x=\", for=192.0.2.60", "for=127.0.0.1;x=\", for=\"[2001:db8:cafe::17]\"",
@@ -90,10 +99,14 @@ import Testing
         func nodes(_ text: String) -> [ForwardedNode] { ForwardedNode.forwardedFor(Array(text.utf8).span) }
         #expect(nodes("") == [])
         #expect(nodes("192.0.2.60, 2001:db8:cafe::17") == [first, second])
-        #expect(nodes("192.0.2.60:4711,[2001:db8:cafe::17]:80,[2001:db8:cafe::17]") == [first, second, second])
-        #expect(nodes("nobody, unknown, \"192.0.2.60\", 1.2.3, 192.0.2.60") == [
-            .hidden, .hidden, .hidden, .hidden, first,
-        ])
+        #expect(
+            nodes("192.0.2.60:4711,[2001:db8:cafe::17]:80,[2001:db8:cafe::17]") == [first, second, second]
+        )
+        #expect(
+            nodes("nobody, unknown, \"192.0.2.60\", 1.2.3, 192.0.2.60") == [
+                .hidden, .hidden, .hidden, .hidden, first,
+            ]
+        )
         #expect(nodes("\", 192.0.2.60") == [.hidden, first])
     }
 }

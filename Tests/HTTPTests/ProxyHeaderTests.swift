@@ -1,12 +1,16 @@
 import HTTP
-import TestSupport
 import Testing
 
 @Suite struct `A PROXY header` {
     private static let signature: [UInt8] = [13, 10, 13, 10, 0, 13, 10, 0x51, 0x55, 0x49, 0x54, 10]
 
     /// A header with these bytes behind its 16.
-    private static func header(_ command: UInt8, _ family: UInt8, _ rest: [UInt8], length: Int? = nil) -> [UInt8] {
+    private static func header(
+        _ command: UInt8,
+        _ family: UInt8,
+        _ rest: [UInt8],
+        length: Int? = nil
+    ) -> [UInt8] {
         let length = length ?? rest.count
         return signature + [command, family, UInt8(length >> 8), UInt8(length & 255)] + rest
     }
@@ -75,7 +79,7 @@ import Testing
     /// Bytes of any kind behind a signature: no trap, and never more taken than there is.
     @Test func `takes no more than there is, whatever comes`() {
         for seed: UInt64 in 0..<2_000 {
-            var random = SplitMix(seed: seed)
+            var random = SeededRandom(seed: seed)
             var bytes = Self.header(0x20 | UInt8(seed & 1), UInt8.random(in: 0...0x33, using: &random), [])
             bytes[15] = UInt8.random(in: 0...255, using: &random)
             bytes += (0..<Int.random(in: 0...300, using: &random)).map { _ in UInt8(random.next() & 255) }

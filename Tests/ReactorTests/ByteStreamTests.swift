@@ -8,7 +8,10 @@ import Testing
         _ body: @escaping @Sendable (ByteStream, ByteStream, EventLoop) async throws -> Void
     ) async throws {
         try await withLoop { loop in
-            let listener = try Listener(ListeningSocket(host: "127.0.0.1", port: 0, reusePort: false, backlog: 16), on: loop)
+            let listener = try Listener(
+                ListeningSocket(host: "127.0.0.1", port: 0, reusePort: false, backlog: 16),
+                on: loop
+            )
             defer { listener.close() }
             let client = try await ByteStream.connect(
                 host: "127.0.0.1",
@@ -105,7 +108,10 @@ import Testing
 
     @Test func `refuses a connection to a port that nobody listens on`() async throws {
         try await withLoop { loop in
-            let listener = try Listener(ListeningSocket(host: "127.0.0.1", port: 0, reusePort: false, backlog: 1), on: loop)
+            let listener = try Listener(
+                ListeningSocket(host: "127.0.0.1", port: 0, reusePort: false, backlog: 1),
+                on: loop
+            )
             let port = listener.address.port
             listener.close()
 

@@ -72,7 +72,8 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
             .loops: "1",
             .writers: "5", .open: "yes", .noMigrate: "true", .log: "text", .logLevel: "error",
             .maxBody: "5MiB", .accessLog: "9", .maxConnections: "50", .maxConnectionsPerAddress: "7",
-            .proxyProtocol: "on", .trustedProxy: "10.0.0.0/8,unix", .drainDelay: "10s", .drainTimeout: "5m", .name: "n",
+            .proxyProtocol: "on", .trustedProxy: "10.0.0.0/8,unix", .drainDelay: "10s", .drainTimeout: "5m",
+            .name: "n",
         ]
         let flags = Setting.allCases.flatMap { setting -> [String] in
             if setting.isSwitch { return [setting.flag] }
@@ -140,7 +141,7 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
     @Test func `names the option or the variable whose value is wrong`() {
         #expect(
             message { try service(["--listen", "8080"]) }
-                == "--listen: '8080' is not an address like 127.0.0.1:8080, or unix: and a path of at most "
+                == "--listen: '8080' is not an address like 127.0.0.1:8080, or unix: and a path up to "
                 + "107 bytes"
         )
         #expect(

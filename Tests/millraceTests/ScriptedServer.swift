@@ -37,7 +37,10 @@ actor ScriptedServer {
     init(on loop: EventLoop, _ behaviour: @escaping @Sendable (Int) -> Behaviour) throws {
         self.loop = loop
         self.behaviour = behaviour
-        listener = try Listener(ListeningSocket(host: "127.0.0.1", port: 0, reusePort: false, backlog: 64), on: loop)
+        listener = try Listener(
+            ListeningSocket(host: "127.0.0.1", port: 0, reusePort: false, backlog: 64),
+            on: loop
+        )
     }
 
     /// Takes connections until ``close()``, which ends this task; each connection ends with its client.
