@@ -27,6 +27,8 @@ package final class ByteStream: @unchecked Sendable {
     package let loop: EventLoop
     private var descriptor: Descriptor?
     private let watch: Watch
+    /// A socket's own calls are cheaper than those of files.
+    private let isSocket: Bool
 
     /// Takes over `descriptor`, makes it nonblocking and registers it.
     ///
@@ -34,10 +36,16 @@ package final class ByteStream: @unchecked Sendable {
     ///
     /// - Throws: ``SystemError`` when the kernel refuses; the descriptor is closed then.
     package convenience init(_ descriptor: consuming Descriptor, on loop: EventLoop) throws(SystemError) {
-        try self.init(descriptor, on: loop, isConnecting: false)
+        try self.init(descriptor, on: loop, isSocket: false)
     }
 
-    init(_ descriptor: consuming Descriptor, on loop: EventLoop, isConnecting: Bool) throws(SystemError) {
+    init(
+        _ descriptor: consuming Descriptor,
+        on loop: EventLoop,
+        isSocket: Bool,
+        isConnecting: Bool = false
+    ) throws(SystemError) {
+        self.isSocket = isSocket
         try descriptor.makeNonblocking()
         let events = EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue
         watch = try loop.register(descriptor.raw, events: events)
@@ -73,10 +81,13 @@ package final class ByteStream: @unchecked Sendable {
         assert(loop.isCurrent)
         guard descriptor != nil else { throw .closed }
         guard watch.isReadable else { return .wouldBlock }
-        let raw = watch.raw
+        let (raw, isSocket) = (watch.raw, isSocket)
         let count = buffer.fill(atMost: atMost) { room in
             while true {
-                let count = Glibc.read(raw, room.baseAddress, room.count)
+                let count =
+                    isSocket
+                    ? recv(raw, room.baseAddress, room.count, 0)
+                    : Glibc.read(raw, room.baseAddress, room.count)
                 if count >= 0 || errno != EINTR { return count }
             }
         }
@@ -113,11 +124,13 @@ package final class ByteStream: @unchecked Sendable {
         assert(loop.isCurrent)
         guard descriptor != nil else { throw .closed }
         guard watch.isWritable else { return 0 }
-        let raw = watch.raw
+        let (raw, isSocket) = (watch.raw, isSocket)
         let count = bytes.withUnsafeBytes { all in
             let rest = UnsafeRawBufferPointer(rebasing: all[offset...])
             while true {
-                let count = Glibc.write(raw, rest.baseAddress, rest.count)
+                let count =
+                    isSocket
+                    ? send(raw, rest.baseAddress, rest.count, 0) : Glibc.write(raw, rest.baseAddress, rest.count)
                 if count >= 0 || errno != EINTR { return count }
             }
         }

@@ -130,6 +130,11 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
 
     // MARK: Time
 
+    /// When the present turn began: as exact as it matters for most deadlines, without asking the clock.
+    ///
+    /// On the loop only.
+    package private(set) var turnBegan = Deadline.now()
+
     /// Suspends until `deadline`; returns early when the task is cancelled.
     ///
     /// On the loop only.
@@ -223,6 +228,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
             let count = epoll_wait(epoll.raw, &events, CInt(events.count), timeoutMilliseconds())
             precondition(count >= 0 || errno == EINTR, "epoll_wait fails only when interrupted")
             let began = Deadline.now()
+            turnBegan = began
             activity.begin(began)
             for index in 0..<Int(max(count, 0)) { receive(events[index]) }
             runJobs()

@@ -115,7 +115,7 @@ package final class Listener: @unchecked Sendable {
             // Answers are written whole; waiting for more (Nagle) would only delay them. Fails for Unix
             // sockets.
             try? Self.set(TCP_NODELAY, level: CInt(IPPROTO_TCP), of: descriptor.raw)
-            return Accepted(stream: try ByteStream(descriptor, on: loop), peer: peer)
+            return Accepted(stream: try ByteStream(descriptor, on: loop, isSocket: true), peer: peer)
         } catch {
             throw .system(error)
         }
@@ -171,6 +171,6 @@ extension ByteStream {
         var storage = target.storage
         let result = withSocketAddress(&storage) { Glibc.connect(raw, $0, target.length) }
         if result == -1, errno != EINPROGRESS { throw SystemError(call: "connect", code: errno) }
-        return try ByteStream(opened, on: loop, isConnecting: true)
+        return try ByteStream(opened, on: loop, isSocket: true, isConnecting: true)
     }
 }

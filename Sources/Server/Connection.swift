@@ -21,9 +21,7 @@ final class Connection {
     let peer: SocketAddress
     private let io: ConnectionIO
     private let body: BodyReader
-    private var parser: RequestParser
-    private var head = RequestHead()
-    private var date = DateCache()
+    private let date: DateCache
     private var mustClose = false
     private let nextNumber: () -> UInt64
     private let requestFlush: () -> Void
@@ -40,29 +38,33 @@ final class Connection {
     ///   - accepted: Its socket and its peer.
     ///   - context: What it shares with others.
     ///   - pool: The buffers of its loop.
+    ///   - date: The time of its loop, for answers.
     ///   - nextNumber: Makes the next request's number.
     ///   - requestFlush: Has ``flushAnswers()`` called when this connection's task next waits.
     init(
         _ accepted: Accepted,
         context: ConnectionContext,
         pool: BufferPool,
+        date: DateCache,
         nextNumber: @escaping () -> UInt64,
         requestFlush: @escaping () -> Void
     ) {
         self.context = context
+        self.date = date
         self.nextNumber = nextNumber
         self.requestFlush = requestFlush
         peer = accepted.peer
         io = ConnectionIO(stream: accepted.stream, context: context, pool: pool)
         body = BodyReader(connection: io, inflateLimits: context.inflation)
-        parser = RequestParser(limits: context.limits)
     }
 
     /// Serves the connection until it ends, and closes it.
     func run() async {
+        // Here rather than stored, where each use would copy it and be checked for exclusivity.
+        var head = RequestHead()
         do throws(StreamError) {
-            while try await readHead() {
-                try await answer()
+            while try await readHead(into: &head) {
+                try await answer(head)
                 if mustClose { break }
             }
             if !io.output.isEmpty { try await io.flush() }
@@ -81,7 +83,8 @@ final class Connection {
     // MARK: Reading
 
     /// Reads until a request's head is complete; `false` when no further request is to be answered.
-    private func readHead() async throws(StreamError) -> Bool {
+    private func readHead(into head: inout RequestHead) async throws(StreamError) -> Bool {
+        var parser = RequestParser(limits: context.limits)
         var deadline: Deadline?
         while true {
             do throws(RequestError) {
@@ -90,7 +93,6 @@ final class Connection {
                 }
                 if let used {
                     io.input.consume(used)
-                    parser = RequestParser(limits: context.limits)
                     return true
                 }
             } catch {
@@ -119,7 +121,7 @@ final class Connection {
     private func waitForRequest() async throws(StreamError) -> Bool {
         isIdle = true
         defer { isIdle = false }
-        let deadline = Deadline.after(context.limits.idleTimeout)
+        let deadline = io.stream.loop.turnBegan.advanced(by: context.limits.idleTimeout)
         while !isDraining {
             switch try io.tryFill() {
             case .bytes: return true
@@ -144,8 +146,8 @@ final class Connection {
 
     // MARK: Answering
 
-    private func answer() async throws(StreamError) {
-        let started = Deadline.now()
+    private func answer(_ head: RequestHead) async throws(StreamError) {
+        let started = io.stream.loop.turnBegan
         let request: Request
         let response: Response
         switch context.router.match(head) {
@@ -162,7 +164,7 @@ final class Connection {
             body.begin(head, at: started)
             response = await respond(to: request, verdict, with: handler)
         case .methodNotAllowed(let allow):
-            request = plainRequest(at: started)
+            request = plainRequest(head, at: started)
             let status = head.method == .other ? 501 : 405
             var refusal = request.problem(
                 status,
@@ -172,11 +174,11 @@ final class Connection {
             refusal.fields.append(("Allow", allow))
             response = refusal
         case .options(let allow):
-            request = plainRequest(at: started)
+            request = plainRequest(head, at: started)
             let fields = [("Allow", allow)] + context.access.preflight(head, allow: allow)
             response = Response(status: 204, contentType: nil, fields: fields, bytes: [])
         case .notFound:
-            request = plainRequest(at: started)
+            request = plainRequest(head, at: started)
             response = request.problem(404, "not_found", "There is nothing at this path.")
         }
         context.metrics.answered(status: response.status, after: Deadline.now().duration(since: started))
@@ -184,7 +186,7 @@ final class Connection {
         try await write(response, to: request)
     }
 
-    private func plainRequest(at started: Deadline) -> Request {
+    private func plainRequest(_ head: RequestHead, at started: Deadline) -> Request {
         body.begin(head, at: started)
         return Request(head: head, parameters: [:], peer: peer, number: nextNumber())
     }
@@ -220,7 +222,7 @@ final class Connection {
     }
 
     private func write(_ response: Response, to request: Request) async throws(StreamError) {
-        decideFate(after: response)
+        decideFate(of: request, after: response)
         io.reserveOutput()
         let before = io.output.count
         var encoded = ResponseHead(
@@ -229,10 +231,10 @@ final class Connection {
             fields: response.fields,
             framing: .none,
             closes: mustClose,
-            date: date.bytes()
+            date: date.bytes
         )
-        encoded.announcesKeepAlive = head.versionMinor == 0 && !mustClose
-        let isHead = head.method == .head
+        encoded.announcesKeepAlive = request.head.versionMinor == 0 && !mustClose
+        let isHead = request.head.method == .head
         switch response.body {
         case .bytes(let bytes):
             encoded.framing = response.status == 204 || response.status == 304 ? .none : .length(bytes.count)
@@ -242,7 +244,7 @@ final class Connection {
             io.countBuffers()
             if io.noteAnswer() { try await io.flushReusing() }
         case .stream(let produce):
-            let isChunked = head.versionMinor >= 1
+            let isChunked = request.head.versionMinor >= 1
             if !isChunked { mustClose = true }
             encoded.closes = mustClose
             encoded.framing = isChunked ? .chunked : .untilClose
@@ -258,9 +260,9 @@ final class Connection {
 
     /// Decides whether the connection goes on: not when the client or we end it, nor when a body lies in the
     /// way.
-    private func decideFate(after response: Response) {
+    private func decideFate(of request: Request, after response: Response) {
         body.end()
-        if response.closes || isDraining || !head.keepsAlive || body.hasFailed { mustClose = true }
+        if response.closes || isDraining || !request.head.keepsAlive || body.hasFailed { mustClose = true }
         if !mustClose, !body.isComplete, !body.discardBuffered() { mustClose = true }
     }
 
@@ -276,7 +278,7 @@ final class Connection {
             contentType: Problem.contentType,
             framing: .length(bytes.count),
             closes: true,
-            date: date.bytes()
+            date: date.bytes
         ).append(to: &io.output) { RequestID.appendField(number: number, to: &$0) }
         io.output += bytes
         logRefusal(number, error.status)
@@ -329,20 +331,5 @@ final class Connection {
             guard case .success(let count) = await io.fill(until: deadline), count > 0 else { return }
             discarded += count
         }
-    }
-}
-
-/// The Date field's bytes, made anew once a second.
-private struct DateCache {
-    private var second: Int64 = -1
-    private var cached: [UInt8] = []
-
-    mutating func bytes() -> [UInt8] {
-        let now = WallClock.microseconds() / 1_000_000
-        if now != second {
-            second = now
-            cached = HTTPDate(secondsSince1970: now).bytes
-        }
-        return cached
     }
 }

@@ -18,12 +18,14 @@ actor ConnectionHost {
     private static let exhaustionPause = Duration.milliseconds(100)
 
     private let pool = BufferPool()
+    private let date: DateCache
 
     init(loop: EventLoop, context: ConnectionContext, numbers: UInt64, logger: Logger) {
         self.loop = loop
         self.context = context
         self.logger = logger
         requests = numbers
+        date = DateCache(loop: loop)
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
@@ -76,6 +78,7 @@ actor ConnectionHost {
             newcomer,
             context: context,
             pool: pool,
+            date: date,
             nextNumber: { self.nextNumber() },
             requestFlush: { self.flushLater(number) }
         )
@@ -102,7 +105,7 @@ actor ConnectionHost {
             fields: [("Retry-After", "1")],
             framing: .length(body.count),
             closes: true,
-            date: HTTPDate(secondsSince1970: WallClock.microseconds() / 1_000_000).bytes
+            date: date.bytes
         ).append(to: &output) { RequestID.appendField(number: number, to: &$0) }
         // Best effort: nobody can wait for a client that there is no room for. What it has sent already is
         // taken out of the socket, because closing with unread bytes sends a reset.
