@@ -145,6 +145,20 @@ enum FlushStatement: Sendable {
         return .query(sql, copies: copies)
     }
 
+    /// The SQLSTATE with which ``probing(_:)`` ends where no row is at fault.
+    static let probeState = "MR003"
+
+    /// Finds out whether the rows can be stored: always undone, by an error of its own if by no other.
+    static func probing(_ encoder: FlushEncoder) -> FlushStatement {
+        let sql = """
+            COPY staging (\(FlushEncoder.eventColumns), undated) FROM STDIN (FORMAT binary);
+            INSERT INTO events (\(FlushEncoder.eventColumns)) SELECT \(FlushEncoder.eventColumns) FROM staging
+              ORDER BY ts, key ON CONFLICT DO NOTHING;
+            DO 'BEGIN RAISE EXCEPTION ''undone'' USING ERRCODE = ''\(probeState)''; END'
+            """
+        return .query(sql, copies: [encoder.events(forStaging: true)])
+    }
+
     /// What a writer's session needs.
     static let sessionSetup = stagingTables + prepareInsert
 

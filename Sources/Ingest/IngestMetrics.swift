@@ -29,7 +29,7 @@ struct IngestMetrics: Sendable {
             switch verdict {
             case .stored: new += 1
             case .duplicate: repeated += 1
-            case .refused: refused += 1
+            case .refused, .aborted: refused += 1
             }
         }
         stored.increment(by: new)

@@ -97,7 +97,8 @@ actor WriteQueue {
                 Waiting(submission: submission, answer: answer),
                 events: submission.events.count,
                 bytes: weight,
-                sender: submission.sender
+                sender: submission.sender,
+                isAlone: submission.isAtomic
             )
             noteFill()
             wakeWriter()
@@ -182,8 +183,10 @@ actor WriteQueue {
         for row in plan.rows {
             let event = plan.event(of: row)
             if event.isFresh { continue }
-            if case .refused = plan.verdicts[row.submission][row.event] { continue }
-            recent.insert(event.identity)
+            switch plan.verdicts[row.submission][row.event] {
+            case .stored, .duplicate: recent.insert(event.identity)
+            case .refused, .aborted: break
+            }
         }
     }
 

@@ -130,7 +130,8 @@ package final class ByteStream: @unchecked Sendable {
             while true {
                 let count =
                     isSocket
-                    ? send(raw, rest.baseAddress, rest.count, 0) : Glibc.write(raw, rest.baseAddress, rest.count)
+                    ? send(raw, rest.baseAddress, rest.count, 0)
+                    : Glibc.write(raw, rest.baseAddress, rest.count)
                 if count >= 0 || errno != EINTR { return count }
             }
         }

@@ -121,6 +121,13 @@ package final class BodyReader {
         await connection.stream.loop.sleep(for: duration)
     }
 
+    /// Asks a client that waits for it to send the body, ahead of an answer that begins before its end.
+    package func invite() async throws(BodyError) {
+        if !mustInvite { return }
+        mustInvite = false
+        try check(await connection.invite())
+    }
+
     /// Lets go of what the request needed: an idle connection holds no window to inflate with.
     func end() {
         inflation = nil
@@ -197,10 +204,7 @@ package final class BodyReader {
 
     /// Reads from the socket; `false` when `deadline`, the handler's own, came first.
     private func fill(until deadline: Deadline) async throws(BodyError) -> Bool {
-        if mustInvite {
-            mustInvite = false
-            try check(await connection.invite())
-        }
+        try await invite()
         let start = Deadline.now()
         let patience = start.advanced(by: try patienceLeft())
         let outcome = await connection.fill(until: min(deadline, patience))

@@ -252,17 +252,24 @@ final class Connection {
             io.answerBytes = io.output.count - before
             try await io.flush()
             if isHead { return }
-            let writer = ResponseWriter(io, isChunked: isChunked)
+            let writer = ResponseWriter(io, body, isChunked: isChunked)
             try await produce(writer)
             try await writer.finish()
+            if writer.closes { mustClose = true }
+            if response.readsBody { leaveBody() }
         }
     }
 
     /// Decides whether the connection goes on: not when the client or we end it, nor when a body lies in the
     /// way.
     private func decideFate(of request: Request, after response: Response) {
+        if response.closes || isDraining || !request.head.keepsAlive { mustClose = true }
+        if !response.readsBody { leaveBody() }
+    }
+
+    private func leaveBody() {
         body.end()
-        if response.closes || isDraining || !request.head.keepsAlive || body.hasFailed { mustClose = true }
+        if body.hasFailed { mustClose = true }
         if !mustClose, !body.isComplete, !body.discardBuffered() { mustClose = true }
     }
 

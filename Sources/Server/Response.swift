@@ -15,6 +15,9 @@ package struct Response: Sendable {
     package var body: Body
     /// Whether the connection ends with this answer.
     package var closes = false
+    /// Whether a streamed answer is written while the request's body is still being read, by
+    /// ``ResponseWriter/body``.
+    package var readsBody = false
 
     package init(
         status: Int = 200,
@@ -50,9 +53,14 @@ package struct Response: Sendable {
 package final class ResponseWriter {
     private let io: ConnectionIO
     private let isChunked: Bool
+    /// The request's body; what is left of it can be read where ``Response/readsBody`` says so.
+    package let body: BodyReader
+    /// Set to end the connection behind this answer, whose head has been sent.
+    package var closes = false
 
-    init(_ io: ConnectionIO, isChunked: Bool) {
+    init(_ io: ConnectionIO, _ body: BodyReader, isChunked: Bool) {
         self.io = io
+        self.body = body
         self.isChunked = isChunked
     }
 
