@@ -8,11 +8,6 @@ import Testing
 /// The requests of `../shared/corpora/cloudevents`: made by others, no part of this repository, and skipped
 /// where the folder is missing.
 @Suite(.timeLimit(.minutes(3))) struct `CloudEvents corpus` {
-    static let file = URL(filePath: #filePath).resolvingSymlinksInPath()
-        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        .appending(path: "../shared/corpora/cloudevents/cloudevents-http.jsonl").standardizedFileURL
-    static let isThere = FileManager.default.fileExists(atPath: file.path)
-
     private struct Case {
         let name: String
         let kind: String
@@ -25,8 +20,7 @@ import Testing
     }
 
     private static func cases() throws -> [Case] {
-        try Data(contentsOf: file).split(separator: 10).map { line in
-            let object = try #require(try JSONSerialization.jsonObject(with: line) as? [String: Any])
+        try Corpora.lines("cloudevents/cloudevents-http.jsonl").map { object in
             let events = object["events"] as? [[String: Any]] ?? []
             let expected = object["expect"] as? String ?? ""
             let also = object["also"] as? [Int] ?? []
@@ -41,7 +35,9 @@ import Testing
         }
     }
 
-    @Test(.enabled(if: isThere)) func `is answered as it says and stored as it was meant`() async throws {
+    @Test(.enabled(if: Corpora.areThere)) func `is answered as it says and stored as it was meant`()
+        async throws
+    {
         try await Service.with { service, loop in
             var accepted = 0
             for item in try Self.cases() {
