@@ -52,25 +52,12 @@ package struct Housekeeper: Sendable {
         on connection: PostgresConnection,
         deadline: Deadline
     ) async throws(PostgresError) -> [String] {
-        let result = try await connection.query(
-            """
-            SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-                WHERE i.inhparent = 'job_outcomes'::regclass AND (regexp_match(
-                    pg_get_expr(c.relpartbound, c.oid), 'TO \\(''([^'']+)''\\)'))[1]::timestamptz
-                        <= now() - make_interval(days => $1)
-                ORDER BY c.relname
-            """,
-            [String(limits.housekeeping.outcomeDays)],
+        try await PartitionKeeper.jobOutcomes.dropExpired(
+            days: limits.housekeeping.outcomeDays,
+            lockTimeout: limits.housekeeping.lock,
+            on: connection,
             deadline: deadline
         )
-        var dropped: [String] = []
-        for name in result.rows.compactMap({ $0[0] }) {
-            // The name is the PartitionKeeper's and needs no quotes. Another node may have been faster.
-            let sql = "SET LOCAL lock_timeout = \(lockMilliseconds); DROP TABLE IF EXISTS \(name)"
-            _ = try await connection.simple(sql, deadline: deadline)
-            dropped.append(name)
-        }
-        return dropped
     }
 
     /// Empties the older generation of `event_keys` and has the two change places, once the newer one is as

@@ -70,7 +70,8 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
             .listen: "[::1]:1,host:2", .database: "postgresql://u@h/d", .data: "/d", .workers: "1",
             .loops: "1",
             .writers: "5", .open: "yes", .noMigrate: "true", .log: "text", .logLevel: "error",
-            .maxBody: "5MiB", .accessLog: "9", .maxConnections: "50", .maxConnectionsPerAddress: "7",
+            .retention: "90", .maxBody: "5MiB", .accessLog: "9", .maxConnections: "50",
+            .maxConnectionsPerAddress: "7",
             .drainTimeout: "5m", .name: "n",
         ]
         let flags = Setting.allCases.flatMap { setting -> [String] in
@@ -93,6 +94,7 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
         #expect(fromFlags.isOpen)
         #expect(!fromFlags.migrates)
         #expect(fromFlags.accessLogEvery == 9)
+        #expect(fromFlags.retentionDays == 90)
         #expect(fromFlags.connectionsMax == 50)
         #expect(fromFlags.connectionsPerAddressMax == 7)
         #expect(fromFlags.drainTimeout == .seconds(300))
