@@ -222,6 +222,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     }
 
     private func run() {
+        activity.thread.withLock { $0 = .current() }
         threadID.store(csystem_thread_id(), ordering: .releasing)
         var events = [epoll_event](repeating: csystem_epoll_event(0, 0), count: Self.eventsMax)
         while !isStopping.load(ordering: .acquiring) {
