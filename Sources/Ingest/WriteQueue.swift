@@ -14,6 +14,7 @@ actor WriteQueue {
 
     private struct Waiting: Sendable {
         let submission: Submission
+        let since: Deadline
         let answer: Answer
     }
 
@@ -94,7 +95,7 @@ actor WriteQueue {
         if isStopping { return .failure(.unavailable("the service is stopping")) }
         return await withUnsafeContinuation { answer in
             state.add(
-                Waiting(submission: submission, answer: answer),
+                Waiting(submission: submission, since: .now(), answer: answer),
                 events: submission.events.count,
                 bytes: weight,
                 sender: submission.sender,
@@ -161,6 +162,8 @@ actor WriteQueue {
         defer { flushing -= 1 }
         wakeWriter()
         let started = Deadline.now()
+        // They queue in order, so the first has waited longest.
+        if let oldest = batch.first { metrics.queued(for: started.duration(since: oldest.since)) }
         var plan = FlushPlan(batch.map(\.submission), recent: recent)
         do throws(IngestError) {
             try await writer.write(&plan, at: started)
