@@ -82,6 +82,8 @@ actor WriteQueue {
         let weight = submission.weight
         while !state.hasRoom(for: weight, sender: submission.sender) {
             if !waits || isStopping { return .failure(.overloaded) }
+            let wait = CountedWait(for: "room in the queue")
+            defer { wait.end() }
             await withUnsafeContinuation { waiter in
                 // Asked again: other work of the loop may have come in between.
                 if state.hasRoom(for: weight, sender: submission.sender) || isStopping {
@@ -93,6 +95,8 @@ actor WriteQueue {
         }
         if isFenced { return .failure(.fenced) }
         if isStopping { return .failure(.unavailable("the service is stopping")) }
+        let wait = CountedWait(for: "a flush")
+        defer { wait.end() }
         return await withUnsafeContinuation { answer in
             state.add(
                 Waiting(submission: submission, since: .now(), answer: answer),

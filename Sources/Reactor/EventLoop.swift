@@ -140,6 +140,8 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     /// On the loop only.
     package func sleep(until deadline: Deadline, isolation: isolated (any Actor)? = #isolation) async {
         assert(isCurrent)
+        let wait = CountedWait(for: "a timer")
+        defer { wait.end() }
         sleepersStarted += 1
         let id = sleepersStarted
         await withTaskCancellationHandler {
