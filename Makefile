@@ -1,7 +1,8 @@
 # Everything there is to type. `make help` lists it.
 #
-# Settings: ARGS (options of `make run`), FILTER (tests of `make test`), SECONDS, REPEATS and EVENTS
-# (`make bench`), IMAGE (the name of `make image`), FUZZ_SECONDS and FUZZERS (`make fuzz`).
+# Settings: ARGS (options of `make run`), FILTER (tests of `make test` and `make sanitize`), SANITIZERS
+# (`make sanitize`), SECONDS, REPEATS and EVENTS (`make bench`), IMAGE (the name of `make image`), FUZZ_SECONDS
+# and FUZZERS (`make fuzz`).
 
 ARGS ?=
 FILTER ?=
@@ -11,12 +12,13 @@ EVENTS ?= 300000
 IMAGE ?= millrace
 FUZZ_SECONDS ?= 600
 FUZZERS ?=
+SANITIZERS ?= thread address
 
 # The compiler itself refuses an import that the manifest does not allow.
 build := swift build --explicit-target-dependency-import-check error
 swift_code := Sources Tests Package.swift
 
-.PHONY: help run test lint format bench fuzz image setup-run setup-test setup-bench
+.PHONY: help run test sanitize lint format bench fuzz image setup-run setup-test setup-bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -29,10 +31,13 @@ test: setup-test ## build and run every test (FILTER: a regular expression of te
 	$(build) --build-tests
 	swift test --skip-build $(if $(FILTER),--filter '$(FILTER)')
 
+sanitize: setup-test ## run every test under the thread and the address sanitizer (SANITIZERS, FILTER)
+	set -e; for sanitizer in $(SANITIZERS); do Tests/Sanitizing/run $$sanitizer '$(FILTER)'; done
+
 lint: ## check the formatting of the Swift code and the syntax of the scripts
 	swift format lint --strict --parallel --recursive $(swift_code)
-	@bash -n .ci/run .ci/setup Tests/Fuzzing/run
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/setup Tests/Fuzzing/run; fi
+	@bash -n .ci/run .ci/setup Tests/Fuzzing/run Tests/Sanitizing/run
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/setup Tests/Fuzzing/run Tests/Sanitizing/run; fi
 	@if command -v python3 >/dev/null; then \
 	    python3 -c 'import ast, sys; [ast.parse(open(name).read(), name) for name in sys.argv[1:]]' \
 	        Benchmarks/run Benchmarks/*.py; fi

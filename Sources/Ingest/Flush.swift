@@ -111,7 +111,8 @@ final class Flush {
             duplicates: isFirst ? plan.duplicates : 0,
             rejected: isFirst ? plan.rejectionCount : 0,
             bytes: isFirst ? plan.byteCount : 0,
-            cuts: cuts
+            cuts: cuts,
+            trace: plan.trace
         )
     }
 

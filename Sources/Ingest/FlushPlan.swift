@@ -58,6 +58,13 @@ struct FlushPlan: Sendable {
     /// Whether all of it is one request's, to be stored as a whole or not at all.
     var isAtomic: Bool { submissions.first?.isAtomic ?? false }
     var byteCount: Int { submissions.reduce(0) { $0 + $1.bytes } }
+    /// The first trace among those of the requests that have a row here.
+    var trace: String? {
+        if submissions.allSatisfy({ $0.trace == nil }) { return nil }
+        let written = Set(rows.map(\.submission))
+        return submissions.indices.first { submissions[$0].trace != nil && written.contains($0) }
+            .flatMap { submissions[$0].trace }
+    }
 
     func event(of row: FlushRow) -> PreparedEvent { submissions[row.submission].events[row.event] }
 

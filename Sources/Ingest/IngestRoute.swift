@@ -197,6 +197,7 @@ package struct IngestRoute: Sendable {
                 bytes: body.count,
                 sender: request.principal?.key.id,
                 isAtomic: options.isAtomic,
+                trace: request.traceParent?.text,
                 waits: false
             )
             answer.add(arena, verdicts: verdicts)

@@ -90,6 +90,7 @@ package struct Ingestor: Sendable {
         bytes: Int,
         sender: Int64? = nil,
         isAtomic: Bool = false,
+        trace: String? = nil,
         waits: Bool
     ) async throws(IngestError) -> [Verdict] {
         let isAborted = isAtomic && !arena.rejections.isEmpty
@@ -101,7 +102,8 @@ package struct Ingestor: Sendable {
             requestID: requestID,
             receivedAt: receivedAt,
             bytes: bytes,
-            sender: sender
+            sender: sender,
+            trace: trace
         )
         submission.isAtomic = isAtomic
         submission.aborted = isAborted ? arena.records.count : 0

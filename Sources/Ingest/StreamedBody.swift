@@ -194,7 +194,7 @@ struct StreamedBody {
         }
         if underWay.count == Self.chunksUnderWayMax { try await settle() }
         let (ingestor, id) = (route.ingestor, request.requestID)
-        let sender = request.principal?.key.id
+        let (sender, trace) = (request.principal?.key.id, request.traceParent?.text)
         let (receivedAt, bytes) = (context.receivedAt, chunkBytes)
         let task = Task { () -> Result<[Verdict], IngestError> in
             do throws(IngestError) {
@@ -205,6 +205,7 @@ struct StreamedBody {
                         receivedAt: receivedAt,
                         bytes: bytes,
                         sender: sender,
+                        trace: trace,
                         waits: true
                     )
                 )

@@ -38,6 +38,8 @@ struct Submission: Sendable {
     var isAtomic = false
     /// Valid events that are not kept because of the rejections, counted as rejected.
     var aborted = 0
+    /// The trace that the request belongs to, as `traceparent`.
+    var trace: String?
 
     /// About what it occupies in memory and in a COPY, for limits.
     var weight: Int { bytes + 128 * (events.count + rejections.count) }

@@ -14,6 +14,7 @@ actor WriteQueue {
 
     private struct Waiting: Sendable {
         let submission: Submission
+        let since: Deadline
         let answer: Answer
     }
 
@@ -81,6 +82,8 @@ actor WriteQueue {
         let weight = submission.weight
         while !state.hasRoom(for: weight, sender: submission.sender) {
             if !waits || isStopping { return .failure(.overloaded) }
+            let wait = CountedWait(for: "room in the queue")
+            defer { wait.end() }
             await withUnsafeContinuation { waiter in
                 // Asked again: other work of the loop may have come in between.
                 if state.hasRoom(for: weight, sender: submission.sender) || isStopping {
@@ -92,9 +95,11 @@ actor WriteQueue {
         }
         if isFenced { return .failure(.fenced) }
         if isStopping { return .failure(.unavailable("the service is stopping")) }
+        let wait = CountedWait(for: "a flush")
+        defer { wait.end() }
         return await withUnsafeContinuation { answer in
             state.add(
-                Waiting(submission: submission, answer: answer),
+                Waiting(submission: submission, since: .now(), answer: answer),
                 events: submission.events.count,
                 bytes: weight,
                 sender: submission.sender,
@@ -161,6 +166,8 @@ actor WriteQueue {
         defer { flushing -= 1 }
         wakeWriter()
         let started = Deadline.now()
+        // They queue in order, so the first has waited longest.
+        if let oldest = batch.first { metrics.queued(for: started.duration(since: oldest.since)) }
         var plan = FlushPlan(batch.map(\.submission), recent: recent)
         do throws(IngestError) {
             try await writer.write(&plan, at: started)

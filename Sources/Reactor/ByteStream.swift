@@ -159,6 +159,8 @@ package final class ByteStream: @unchecked Sendable {
         assert(loop.isCurrent)
         guard descriptor != nil else { throw .closed }
         if watch.isReadable { return }
+        let wait = CountedWait(for: "bytes to read")
+        defer { wait.end() }
         try Self.check(
             await withUnsafeContinuation { continuation in
                 // Suspending may let the loop turn before this runs, so the question is asked again.
@@ -178,6 +180,8 @@ package final class ByteStream: @unchecked Sendable {
         assert(loop.isCurrent)
         guard descriptor != nil else { throw .closed }
         if watch.isWritable { return }
+        let wait = CountedWait(for: "room to write")
+        defer { wait.end() }
         try Self.check(
             await withUnsafeContinuation { continuation in
                 if isClosed || watch.isWritable {

@@ -51,7 +51,9 @@ package final class DescriptorWatch: @unchecked Sendable {
     }
 
     private func untilEvent(deadline: Deadline) async -> WaitOutcome {
-        await withUnsafeContinuation { continuation in
+        let wait = CountedWait(for: "a descriptor")
+        defer { wait.end() }
+        return await withUnsafeContinuation { continuation in
             // Suspending may let the loop turn before this runs: the event may have come.
             if isCancelled || watch.isReadable || watch.isWritable {
                 continuation.resume(returning: isCancelled ? .closed : .ready)

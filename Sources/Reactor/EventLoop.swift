@@ -140,6 +140,8 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     /// On the loop only.
     package func sleep(until deadline: Deadline, isolation: isolated (any Actor)? = #isolation) async {
         assert(isCurrent)
+        let wait = CountedWait(for: "a timer")
+        defer { wait.end() }
         sleepersStarted += 1
         let id = sleepersStarted
         await withTaskCancellationHandler {
@@ -222,6 +224,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     }
 
     private func run() {
+        activity.thread.withLock { $0 = .current() }
         threadID.store(csystem_thread_id(), ordering: .releasing)
         var events = [epoll_event](repeating: csystem_epoll_event(0, 0), count: Self.eventsMax)
         while !isStopping.load(ordering: .acquiring) {

@@ -19,6 +19,7 @@ actor ConnectionHost {
 
     private let pool = BufferPool()
     private let date: DateCache
+    private let ledger = WorkLedger()
 
     init(loop: EventLoop, context: ConnectionContext, numbers: UInt64, logger: Logger) {
         self.loop = loop
@@ -84,7 +85,9 @@ actor ConnectionHost {
         )
         context.metrics.connectionOpened()
         // Ends with the connection; `drain` sees to it that every connection ends.
-        Task(executorPreference: loop) { await self.serve(number) }
+        ledger.begin("connection \(number)") {
+            Task(executorPreference: loop) { await self.serve(number) }
+        }
     }
 
     /// One honest answer, if the socket takes it at once, and the end.
@@ -118,6 +121,7 @@ actor ConnectionHost {
     private func serve(_ number: UInt64) async {
         guard let connection = connections[number] else { return }
         await connection.run()
+        ledger.end()
         connections[number] = nil
         context.load.leave(from: connection.peer, context.limits)
         context.metrics.connectionClosed()
@@ -155,6 +159,7 @@ actor ConnectionHost {
             if connections.isEmpty { waiter.resume() } else { emptied.append(waiter) }
         }
         enforcer.cancel()
+        await ledger.settle(on: loop)
     }
 
     private func closeAll(at deadline: Deadline) async {

@@ -152,6 +152,7 @@ struct Service {
                     metadata: [
                         "loop": "\(stall.loop)", "route": "\(router.pattern(label: stall.label) ?? "none")",
                         "milliseconds": "\(Int(stall.lasted / .milliseconds(1)))",
+                        "backtrace": "\(stall.backtrace.joined(separator: " ← "))",
                     ]
                 )
             }

@@ -70,18 +70,17 @@ private actor Probe {
         let loop = try EventLoop(name: "test")
         defer { loop.stop() }
         let probe = Probe(loop)
-        let start = Deadline.now()
 
-        try await withThrowingTaskGroup { group in
-            for value in [3, 1, 2, 0] {
-                group.addTask {
-                    try await OnLoop(loop).run {
-                        await loop.sleep(until: start.advanced(by: .milliseconds(20 * value)))
-                        await probe.note(value)
-                    }
+        try await OnLoop(loop).run {
+            let start = Deadline.now()
+            // They all fall asleep in this turn, so that nothing but their deadlines decides.
+            let sleepers = [3, 1, 2, 0].map { value in
+                Task(executorPreference: loop) {
+                    await loop.sleep(until: start.advanced(by: .milliseconds(20 * value)))
+                    await probe.note(value)
                 }
             }
-            try await group.waitForAll()
+            for sleeper in sleepers { await sleeper.value }
         }
 
         #expect(await probe.log == [0, 1, 2, 3])
