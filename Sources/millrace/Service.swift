@@ -87,6 +87,7 @@ struct Service {
             )
             keys = try await ServiceKeys.start(database, loop: loop, logger: logger)
             let router = Self.router(node, reading, keys)
+            for route in router.entries { logger.debug("route", metadata: Self.facts(of: route)) }
             servers = try await listen(router, keys)
             monitor = try watchLoops(router)
         } catch {
@@ -134,6 +135,19 @@ struct Service {
         reading.routes.add(to: &router)
         keys.routes.add(to: &router)
         return router
+    }
+
+    /// A route for the log: what the service answers, and with which scope of a key.
+    private static func facts(of route: Router.Entry) -> Logger.Metadata {
+        let scopes: [String]
+        switch route.access {
+        case .anyone: scopes = []
+        case .scope(let needed): scopes = needed.names
+        }
+        return [
+            "method": "\(route.method.name)", "path": "\(route.pattern)",
+            "scope": "\(scopes.joined(separator: " "))",
+        ]
     }
 
     /// Measures the loops' turns, and logs those that hold up all connections of a loop.
