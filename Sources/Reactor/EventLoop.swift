@@ -32,6 +32,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     private var timers = TimerQueue<TimerToken>()
     private var sleepers: [UInt64: UnsafeContinuation<Void, Never>] = [:]
     private var sleepersStarted: UInt64 = 0
+    private var turnWaiters: [UnsafeContinuation<Void, Never>] = []
 
     /// Looked at by a ``LoopMonitor``.
     let activity = LoopActivity()
@@ -163,6 +164,14 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
         await sleep(until: .after(duration), isolation: isolation)
     }
 
+    /// Lets everybody else on the loop go first, who has something to do or about to come from the kernel.
+    ///
+    /// For long work that never has to wait. On the loop only.
+    package func nextTurn(isolation: isolated (any Actor)? = #isolation) async {
+        assert(isCurrent)
+        await withUnsafeContinuation { turnWaiters.append($0) }
+    }
+
     // MARK: Descriptors
 
     /// Registers `raw`, which stays open until ``unregister(_:)``.
@@ -234,13 +243,14 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
             runJobs()
             expireTimers()
             runJobs()
+            resumeTurnWaiters()
             activity.end()
             onTurn?(Deadline.now().duration(since: began))
         }
     }
 
     private func timeoutMilliseconds() -> CInt {
-        if !jobs.isEmpty { return 0 }
+        if !jobs.isEmpty || !turnWaiters.isEmpty { return 0 }
         guard let next = timers.next else { return -1 }
         let now = Deadline.now()
         if next <= now { return 0 }
@@ -287,6 +297,14 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
             for job in batch { job.runSynchronously(isolatedTo: serial, taskExecutor: task) }
             batch.removeAll(keepingCapacity: true)
         }
+    }
+
+    private func resumeTurnWaiters() {
+        if turnWaiters.isEmpty { return }
+        let waiters = turnWaiters
+        turnWaiters = []
+        for waiter in waiters { waiter.resume() }
+        runJobs()
     }
 
     private func expireTimers() {

@@ -14,6 +14,8 @@ actor ConnectionHost {
     private var isDraining = false
     private var emptied: [CheckedContinuation<Void, Never>] = []
 
+    /// Connections that are accepted before the loop's others get their turn.
+    private static let burstMax = 64
     /// How long accepting pauses when descriptors have run out: some connection ends in the meantime.
     private static let exhaustionPause = Duration.milliseconds(100)
 
@@ -45,9 +47,13 @@ actor ConnectionHost {
     }
 
     private func accept(on listener: Listener) async {
+        var burst = 0
         while !isDraining {
             do throws(StreamError) {
                 admit(try await listener.accept())
+                burst += 1
+                // Thousands may come at once, and those who are connected are not to wait for them all.
+                if burst % Self.burstMax == 0 { await loop.nextTurn() }
             } catch {
                 guard case .system(let failure) = error else { return }
                 logger.warning("cannot accept connections", metadata: ["error": "\(failure)"])
@@ -117,7 +123,11 @@ actor ConnectionHost {
 
     private func serve(_ number: UInt64) async {
         guard let connection = connections[number] else { return }
-        await connection.run()
+        if case .asleep = await connection.run() {
+            // As in `admit`: the list knows of it meanwhile.
+            connection.whenAwake { Task(executorPreference: self.loop) { await self.serve(number) } }
+            return
+        }
         connections[number] = nil
         context.load.leave(from: connection.peer, context.limits)
         context.metrics.connectionClosed()
@@ -145,10 +155,7 @@ actor ConnectionHost {
         isDraining = true
         listener?.close()
         listener = nil
-        for connection in connections.values {
-            connection.isDraining = true
-            if connection.isIdle { connection.close() }
-        }
+        for connection in connections.values { connection.drain() }
         // Ends at the deadline, or soon after the last connection has.
         let enforcer = Task(executorPreference: loop) { await self.closeAll(at: deadline) }
         await withCheckedContinuation { waiter in
