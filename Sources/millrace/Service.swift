@@ -21,6 +21,7 @@ struct Service {
     private let loops: [EventLoop]
     /// Of all servers.
     private let load = ServerLoad()
+    private let connectionsMax: Int
 
     /// What makes the service end.
     enum End: Sendable {
@@ -46,7 +47,7 @@ struct Service {
         self.configuration = configuration
         self.logger = logger
         metrics = Metrics.bootstrap()
-        ProcessSetup.raiseDescriptorLimit()
+        connectionsMax = Self.connectionsMax(configuration, logger)
         do throws(SystemError) {
             var loops: [EventLoop] = []
             for index in 0..<configuration.loops { loops.append(try EventLoop(name: "loop-\(index)")) }
@@ -54,6 +55,21 @@ struct Service {
         } catch {
             throw ServiceFailure(Exit.failure, "no event loop: \(error)")
         }
+    }
+
+    /// As many connections as are wanted, or as there are descriptors for: one too many gets an answer then,
+    /// and workers and the database stay reachable.
+    private static func connectionsMax(_ configuration: ServiceConfiguration, _ logger: Logger) -> Int {
+        // A worker has two pipes and a pidfd; the rest has some thirty, and room to begin anew.
+        let reserve = 96 + 8 * (configuration.workers + configuration.writers + configuration.loops)
+        let room = max(1, ProcessSetup.raiseDescriptorLimit() - reserve)
+        if room < configuration.connectionsMax {
+            logger.warning(
+                "the limit of open files (ulimit -n) allows fewer connections than --max-connections",
+                metadata: ["max-connections": "\(configuration.connectionsMax)", "connections": "\(room)"]
+            )
+        }
+        return min(configuration.connectionsMax, room)
     }
 
     /// Where everything but other loops' connections lives.
@@ -186,7 +202,7 @@ struct Service {
                 let logger = Logger(label: "millrace.access")
                 settings.accessLog = AccessLog(logger, every: configuration.accessLogEvery)
             }
-            settings.limits.connectionsMax = configuration.connectionsMax
+            settings.limits.connectionsMax = connectionsMax
             settings.limits.connectionsPerAddressMax = configuration.connectionsPerAddressMax
             do throws(SystemError) {
                 servers.append(try await HTTPServer(settings, router: router, loops: loops, logger: logger))
