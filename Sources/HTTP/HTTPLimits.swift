@@ -74,7 +74,7 @@ package struct HTTPLimits: Equatable, Sendable {
     /// Then they are written, and no request is read until the client has taken them.
     package var pipelinedMax = 64
     /// Of a body, read or inflated, before the loop's other connections get their turn; 64 answers likewise.
-    package var turnBytesMax = 256 * 1024
+    package var turnBytesMax = 128 * 1024
     /// One read from a socket.
     package var readChunkBytes = 64 * 1024
     /// What the buffers of all connections and the bodies that are held whole may take together.

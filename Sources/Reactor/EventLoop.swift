@@ -7,6 +7,7 @@
 // code of system calls; bytes and values come out of it. It knows nothing of HTTP, PostgreSQL or workers.
 
 import CSystem
+import DequeModule
 import Glibc
 import Synchronization
 
@@ -32,7 +33,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     private var timers = TimerQueue<TimerToken>()
     private var sleepers: [UInt64: UnsafeContinuation<Void, Never>] = [:]
     private var sleepersStarted: UInt64 = 0
-    private var turnWaiters: [UnsafeContinuation<Void, Never>] = []
+    private var turnWaiters: Deque<UnsafeContinuation<Void, Never>> = []
 
     /// Looked at by a ``LoopMonitor``.
     let activity = LoopActivity()
@@ -243,7 +244,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
             runJobs()
             expireTimers()
             runJobs()
-            resumeTurnWaiters()
+            resumeTurnWaiter()
             activity.end()
             onTurn?(Deadline.now().duration(since: began))
         }
@@ -299,11 +300,10 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
         }
     }
 
-    private func resumeTurnWaiters() {
-        if turnWaiters.isEmpty { return }
-        let waiters = turnWaiters
-        turnWaiters = []
-        for waiter in waiters { waiter.resume() }
+    /// One a turn, however many there are: a turn takes no longer for it than one piece of long work.
+    private func resumeTurnWaiter() {
+        guard let waiter = turnWaiters.popFirst() else { return }
+        waiter.resume()
         runJobs()
     }
 

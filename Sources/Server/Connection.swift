@@ -24,6 +24,7 @@ final class Connection {
     private let body: BodyReader
     private let date: DateCache
     private var mustClose = false
+    private var isHeadRefused = false
     private let nextNumber: () -> UInt64
     private let requestFlush: () -> Void
     private var isFlushRequested = false
@@ -320,6 +321,7 @@ final class Connection {
 
     private func refuse(_ error: RequestError) {
         mustClose = true
+        isHeadRefused = true
         let number = nextNumber()
         let problem = Problem(error, requestID: RequestID(number: number).text)
         context.metrics.answered(status: error.status, after: .zero)
@@ -368,6 +370,8 @@ final class Connection {
     private static let lingerMax = Duration.seconds(5)
     private static let lingerSilenceMax = Duration.seconds(1)
     private static let lingerBytesMax = 64 << 20
+    /// Of a head that was refused: who sends much more of it does not read.
+    private static let lingerHeadBytesMax = 256 << 10
 
     /// Lets the client read the last answer.
     ///
@@ -377,7 +381,7 @@ final class Connection {
         io.stream.shutdownWrites()
         let end = Deadline.after(Self.lingerMax)
         var discarded = 0
-        while discarded < Self.lingerBytesMax {
+        while discarded < (isHeadRefused ? Self.lingerHeadBytesMax : Self.lingerBytesMax) {
             io.input.removeAll()
             let deadline = min(end, .after(Self.lingerSilenceMax))
             guard case .success(let count) = await io.fill(until: deadline), count > 0 else { return }
