@@ -248,6 +248,13 @@ final class Flush {
         return (suspects[suspects.startIndex], state)
     }
 
+    /// Connects, if PostgreSQL lets it; whoever writes will do so again.
+    func connect(deadline: Deadline) async {
+        do throws(PostgresError) { try await connection.ensureConnected(deadline: deadline) } catch {
+            logger.debug("not connected yet", metadata: ["reason": "\(error)"])
+        }
+    }
+
     /// Cuts a job of what was stored since the last cut.
     func cut(deadline: Deadline) async throws(IngestError) {
         do throws(PostgresError) {

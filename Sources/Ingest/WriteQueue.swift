@@ -130,6 +130,7 @@ actor WriteQueue {
 
     private func run(_ index: Int) async {
         let writer = writers[index]
+        await writer.prepare()
         while true {
             if isDue {
                 await write(by: writer)

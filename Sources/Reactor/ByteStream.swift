@@ -169,10 +169,29 @@ package final class ByteStream: @unchecked Sendable {
                     return
                 }
                 precondition(watch.reader == nil, "one task reads a stream at a time")
-                watch.reader = Watch.Waiter(deadline: deadline, continuation: continuation)
+                watch.reader = .task(continuation, deadline: deadline)
                 loop.noteDeadline(of: watch)
             }
         )
+    }
+
+    /// Calls `body` once, on the loop: when a read would not wait, at `deadline`, or when the stream closes.
+    ///
+    /// What waits so holds no task and none of its stack.
+    package func whenReadable(deadline: Deadline, _ body: @escaping () -> Void) {
+        assert(loop.isCurrent)
+        if isClosed || watch.isReadable { return body() }
+        precondition(watch.reader == nil, "one task reads a stream at a time")
+        watch.reader = .call({ _ in body() }, deadline: deadline)
+        loop.noteDeadline(of: watch)
+    }
+
+    /// Has whoever waits to read ask the kernel now.
+    package func wakeReader() {
+        assert(loop.isCurrent)
+        guard descriptor != nil else { return }
+        watch.isReadable = true
+        watch.finishReader(.ready)
     }
 
     /// Returns once a write would not wait.
@@ -189,7 +208,7 @@ package final class ByteStream: @unchecked Sendable {
                     return
                 }
                 precondition(watch.writer == nil, "one task writes a stream at a time")
-                watch.writer = Watch.Waiter(deadline: deadline, continuation: continuation)
+                watch.writer = .task(continuation, deadline: deadline)
                 loop.noteDeadline(of: watch)
             }
         )

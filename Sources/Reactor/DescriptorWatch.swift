@@ -60,7 +60,7 @@ package final class DescriptorWatch: @unchecked Sendable {
                 return
             }
             precondition(watch.reader == nil, "one task waits on a watch at a time")
-            watch.reader = Watch.Waiter(deadline: deadline, continuation: continuation)
+            watch.reader = .task(continuation, deadline: deadline)
             watch.onEvent = { $0.finishReader(.ready) }
             loop.noteDeadline(of: watch)
         }

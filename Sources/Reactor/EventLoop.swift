@@ -7,6 +7,7 @@
 // code of system calls; bytes and values come out of it. It knows nothing of HTTP, PostgreSQL or workers.
 
 import CSystem
+import DequeModule
 import Glibc
 import Synchronization
 
@@ -32,6 +33,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     private var timers = TimerQueue<TimerToken>()
     private var sleepers: [UInt64: UnsafeContinuation<Void, Never>] = [:]
     private var sleepersStarted: UInt64 = 0
+    private var turnWaiters: Deque<UnsafeContinuation<Void, Never>> = []
 
     /// Looked at by a ``LoopMonitor``.
     let activity = LoopActivity()
@@ -165,6 +167,14 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
         await sleep(until: .after(duration), isolation: isolation)
     }
 
+    /// Lets everybody else on the loop go first, who has something to do or about to come from the kernel.
+    ///
+    /// For long work that never has to wait. On the loop only.
+    package func nextTurn(isolation: isolated (any Actor)? = #isolation) async {
+        assert(isCurrent)
+        await withUnsafeContinuation { turnWaiters.append($0) }
+    }
+
     // MARK: Descriptors
 
     /// Registers `raw`, which stays open until ``unregister(_:)``.
@@ -237,13 +247,14 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
             runJobs()
             expireTimers()
             runJobs()
+            resumeTurnWaiter()
             activity.end()
             onTurn?(Deadline.now().duration(since: began))
         }
     }
 
     private func timeoutMilliseconds() -> CInt {
-        if !jobs.isEmpty { return 0 }
+        if !jobs.isEmpty || !turnWaiters.isEmpty { return 0 }
         guard let next = timers.next else { return -1 }
         let now = Deadline.now()
         if next <= now { return 0 }
@@ -290,6 +301,13 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
             for job in batch { job.runSynchronously(isolatedTo: serial, taskExecutor: task) }
             batch.removeAll(keepingCapacity: true)
         }
+    }
+
+    /// One a turn, however many there are: a turn takes no longer for it than one piece of long work.
+    private func resumeTurnWaiter() {
+        guard let waiter = turnWaiters.popFirst() else { return }
+        waiter.resume()
+        runJobs()
     }
 
     private func expireTimers() {

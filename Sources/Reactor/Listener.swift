@@ -76,7 +76,7 @@ package final class Listener: @unchecked Sendable {
                     continuation.resume(returning: descriptor == nil ? .closed : .ready)
                     return
                 }
-                watch.reader = Watch.Waiter(deadline: .never, continuation: continuation)
+                watch.reader = .task(continuation, deadline: .never)
             }
             if case .closed = outcome { throw .closed }
         }

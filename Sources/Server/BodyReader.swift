@@ -76,8 +76,12 @@ package final class BodyReader {
     ///   `HTTPLimits.bodyProgressTimeout` or comes slower than `bodyBytesPerSecondMin` in the long run.
     package func next(into buffer: inout [UInt8], until deadline: Deadline) async throws(BodyError) -> Step {
         try beginInflation()
+        let before = buffer.count
         while true {
-            if try take(into: &buffer) { return .bytes }
+            if try take(into: &buffer) {
+                if connection.isDue(after: buffer.count - before) { await connection.makeWay() }
+                return .bytes
+            }
             if decoder.isComplete {
                 try finishInflation()
                 return .end

@@ -15,7 +15,8 @@ struct ConnectionContext: Sendable {
 /// One client's connection: reads requests, has them answered, writes the answers, in order.
 ///
 /// One task on one loop, straight down; it waits only when the socket has nothing, takes nothing, or an
-/// answer is not ready. Everything here belongs to that loop.
+/// answer is not ready. When no request comes for a while the task ends, which is most of an idle
+/// connection's memory, and another one begins with the next bytes. Everything here belongs to that loop.
 final class Connection {
     private let context: ConnectionContext
     let peer: SocketAddress
@@ -23,14 +24,15 @@ final class Connection {
     private let body: BodyReader
     private let date: DateCache
     private var mustClose = false
+    private var isHeadRefused = false
     private let nextNumber: () -> UInt64
     private let requestFlush: () -> Void
     private var isFlushRequested = false
 
-    /// Whether it waits for a request of which nothing has come: closing it then loses nothing.
-    private(set) var isIdle = false
+    /// When it will have waited too long for a request; `nil` while there is one.
+    private var idleEnd: Deadline?
     /// Whether answers announce the end of the connection and no further request is read.
-    var isDraining = false
+    private var isDraining = false
 
     /// A connection that has just been accepted.
     ///
@@ -58,13 +60,25 @@ final class Connection {
         body = BodyReader(connection: io, inflateLimits: context.inflation)
     }
 
-    /// Serves the connection until it ends, and closes it.
-    func run() async {
+    /// What a run has come to.
+    enum Outcome {
+        /// The connection is closed.
+        case ended
+        /// Nothing has come for a while: it is to be run again ``whenAwake(_:)``.
+        case asleep
+    }
+
+    /// Serves the connection until it ends, and closes it, or until it falls asleep.
+    func run() async -> Outcome {
         // Here rather than stored, where each use would copy it and be checked for exclusivity.
         var head = RequestHead()
         do throws(StreamError) {
-            while try await readHead(into: &head) {
-                try await answer(head)
+            reading: while true {
+                switch try await readHead(into: &head) {
+                case .request: try await answer(head)
+                case .nothing: break reading
+                case .silence: return .asleep
+                }
                 if mustClose { break }
             }
             if !io.output.isEmpty { try await io.flush() }
@@ -73,6 +87,20 @@ final class Connection {
             // The client is gone or does not read: there is nobody to tell.
         }
         io.close()
+        return .ended
+    }
+
+    /// Calls `body` when there is a reason to run again: bytes, the idle timeout, or the end.
+    func whenAwake(_ body: @escaping () -> Void) {
+        io.stream.whenReadable(deadline: idleEnd ?? .now(), body)
+    }
+
+    /// Has it read no request that does not come now.
+    ///
+    /// What an idle client has sent already is still answered: it may have arrived a moment ago.
+    func drain() {
+        isDraining = true
+        if idleEnd != nil { io.stream.wakeReader() }
     }
 
     /// Ends the connection now, whatever it does.
@@ -82,8 +110,16 @@ final class Connection {
 
     // MARK: Reading
 
-    /// Reads until a request's head is complete; `false` when no further request is to be answered.
-    private func readHead(into head: inout RequestHead) async throws(StreamError) -> Bool {
+    private enum Arrival {
+        case request
+        /// No further request is to be answered.
+        case nothing
+        /// No request yet, and for so long that the task may end.
+        case silence
+    }
+
+    /// Reads until a request's head is complete.
+    private func readHead(into head: inout RequestHead) async throws(StreamError) -> Arrival {
         var parser = RequestParser(limits: context.limits)
         var deadline: Deadline?
         while true {
@@ -93,53 +129,60 @@ final class Connection {
                 }
                 if let used {
                     io.input.consume(used)
-                    return true
+                    return .request
                 }
             } catch {
                 refuse(error)
-                return false
+                return .nothing
             }
             if !io.output.isEmpty { try await io.flushReusing() }
             if io.input.isEmpty {
-                if try await waitForRequest() { continue }
-                return false
+                let arrival = try await waitForRequest()
+                if case .request = arrival { continue }
+                return arrival
             }
             let end = deadline ?? .after(context.limits.headTimeout)
             deadline = end
             switch await io.fill(until: end) {
-            case .success(0): return false
+            case .success(0): return .nothing
             case .success: continue
             case .failure(.timedOut):
                 refuse(.headTimedOut)
-                return false
+                return .nothing
             case .failure(let error): throw error
             }
         }
     }
 
-    /// Reads the first bytes of a request; `false` when none is to come.
-    private func waitForRequest() async throws(StreamError) -> Bool {
-        isIdle = true
-        defer { isIdle = false }
-        let deadline = io.stream.loop.turnBegan.advanced(by: context.limits.idleTimeout)
-        while !isDraining {
+    /// Reads the first bytes of a request.
+    private func waitForRequest() async throws(StreamError) -> Arrival {
+        let end = idleEnd ?? io.stream.loop.turnBegan.advanced(by: context.limits.idleTimeout)
+        idleEnd = end
+        while true {
             switch try io.tryFill() {
-            case .bytes: return true
-            case .endOfStream: return false
+            case .bytes:
+                idleEnd = nil
+                return .request
+            case .endOfStream: return .nothing
             // A stream counts as readable until a read has found nothing: a new connection may still be idle.
             case .wouldBlock:
+                if isDraining { return .nothing }
                 io.releaseBuffers()
-                try await waitForBytes(until: deadline)
+                if try await waitForBytes(until: end) == false { return .silence }
             }
         }
-        return false
     }
 
-    private func waitForBytes(until deadline: Deadline) async throws(StreamError) {
+    /// Waits for something to read; `false` when nothing has come for a while, and may yet until `end`.
+    private func waitForBytes(until end: Deadline) async throws(StreamError) -> Bool {
+        let nap = io.stream.loop.turnBegan.advanced(by: context.limits.napTimeout)
         do throws(StreamError) {
-            try await io.stream.untilReadable(deadline: deadline)
+            try await io.stream.untilReadable(deadline: min(end, nap))
+            return true
         } catch {
-            if error == .timedOut { context.metrics.reached(.idleTimeout) }
+            guard error == .timedOut else { throw error }
+            if nap < end { return false }
+            context.metrics.reached(.idleTimeout)
             throw error
         }
     }
@@ -242,7 +285,10 @@ final class Connection {
             if !isHead { io.output += bytes }
             io.answerBytes = io.output.count - before
             io.countBuffers()
-            if io.noteAnswer() { try await io.flushReusing() }
+            if io.noteAnswer() {
+                try await io.flushReusing()
+                await io.makeWay()
+            }
         case .stream(let produce):
             let isChunked = request.head.versionMinor >= 1
             if !isChunked { mustClose = true }
@@ -275,6 +321,7 @@ final class Connection {
 
     private func refuse(_ error: RequestError) {
         mustClose = true
+        isHeadRefused = true
         let number = nextNumber()
         let problem = Problem(error, requestID: RequestID(number: number).text)
         context.metrics.answered(status: error.status, after: .zero)
@@ -323,6 +370,8 @@ final class Connection {
     private static let lingerMax = Duration.seconds(5)
     private static let lingerSilenceMax = Duration.seconds(1)
     private static let lingerBytesMax = 64 << 20
+    /// Of a head that was refused: who sends much more of it does not read.
+    private static let lingerHeadBytesMax = 256 << 10
 
     /// Lets the client read the last answer.
     ///
@@ -332,11 +381,12 @@ final class Connection {
         io.stream.shutdownWrites()
         let end = Deadline.after(Self.lingerMax)
         var discarded = 0
-        while discarded < Self.lingerBytesMax {
+        while discarded < (isHeadRefused ? Self.lingerHeadBytesMax : Self.lingerBytesMax) {
             io.input.removeAll()
             let deadline = min(end, .after(Self.lingerSilenceMax))
             guard case .success(let count) = await io.fill(until: deadline), count > 0 else { return }
             discarded += count
+            if io.isDue(after: count) { await io.makeWay() }
         }
     }
 }

@@ -14,6 +14,8 @@ actor ConnectionHost {
     private var isDraining = false
     private var emptied: [CheckedContinuation<Void, Never>] = []
 
+    /// Connections that are accepted before the loop's others get their turn.
+    private static let burstMax = 64
     /// How long accepting pauses when descriptors have run out: some connection ends in the meantime.
     private static let exhaustionPause = Duration.milliseconds(100)
 
@@ -46,9 +48,13 @@ actor ConnectionHost {
     }
 
     private func accept(on listener: Listener) async {
+        var burst = 0
         while !isDraining {
             do throws(StreamError) {
                 admit(try await listener.accept())
+                burst += 1
+                // Thousands may come at once, and those who are connected are not to wait for them all.
+                if burst % Self.burstMax == 0 { await loop.nextTurn() }
             } catch {
                 guard case .system(let failure) = error else { return }
                 logger.warning("cannot accept connections", metadata: ["error": "\(failure)"])
@@ -84,10 +90,7 @@ actor ConnectionHost {
             requestFlush: { self.flushLater(number) }
         )
         context.metrics.connectionOpened()
-        // Ends with the connection; `drain` sees to it that every connection ends.
-        ledger.begin("connection \(number)") {
-            Task(executorPreference: loop) { await self.serve(number) }
-        }
+        startServing(number)
     }
 
     /// One honest answer, if the socket takes it at once, and the end.
@@ -118,10 +121,23 @@ actor ConnectionHost {
         newcomer.stream.close()
     }
 
+    /// Starts a connection's task, which ends when the connection does, or falls asleep; `drain` sees to it
+    /// that every connection ends.
+    nonisolated private func startServing(_ number: UInt64) {
+        ledger.begin("connection \(number)") {
+            Task(executorPreference: loop) { await self.serve(number) }
+        }
+    }
+
     private func serve(_ number: UInt64) async {
         guard let connection = connections[number] else { return }
-        await connection.run()
+        let outcome = await connection.run()
         ledger.end()
+        if case .asleep = outcome {
+            // As in `admit`: the list knows of it meanwhile.
+            connection.whenAwake { self.startServing(number) }
+            return
+        }
         connections[number] = nil
         context.load.leave(from: connection.peer, context.limits)
         context.metrics.connectionClosed()
@@ -149,10 +165,7 @@ actor ConnectionHost {
         isDraining = true
         listener?.close()
         listener = nil
-        for connection in connections.values {
-            connection.isDraining = true
-            if connection.isIdle { connection.close() }
-        }
+        for connection in connections.values { connection.drain() }
         // Ends at the deadline, or soon after the last connection has.
         let enforcer = Task(executorPreference: loop) { await self.closeAll(at: deadline) }
         await withCheckedContinuation { waiter in

@@ -1,4 +1,5 @@
 import Reactor
+import Synchronization
 import TestSupport
 import Testing
 
@@ -32,6 +33,10 @@ private actor Probe {
     }
 }
 
+private final class Flag: Sendable {
+    let isSet = Atomic<Bool>(false)
+}
+
 @Suite(.timeLimit(.minutes(1))) struct `Event loop` {
     @Test func `runs its actors and their tasks on its one thread`() async throws {
         let loop = try EventLoop(name: "test")
@@ -52,6 +57,23 @@ private actor Probe {
             let probe = OnLoop(loop)
             #expect(try await probe.run { loop.isCurrent && others.allSatisfy { !$0.isCurrent } })
         }
+    }
+
+    @Test func `lets others go first when work asks it to`() async throws {
+        let loop = try EventLoop(name: "test")
+        defer { loop.stop() }
+        let others = Flag()
+        try await OnLoop(loop).run {
+            // Work that never waits would keep a timer from ever being looked at.
+            let timer = Task(executorPreference: loop) {
+                await loop.sleep(for: .milliseconds(1))
+                others.isSet.store(true, ordering: .relaxed)
+            }
+            while !others.isSet.load(ordering: .relaxed) { await loop.nextTurn() }
+            await timer.value
+        }
+        let isSet = others.isSet.load(ordering: .relaxed)
+        #expect(isSet)
     }
 
     @Test func `runs posted work in order`() async throws {
