@@ -16,7 +16,7 @@ COPY Sources Sources
 COPY Tests Tests
 RUN swift build -c release --static-swift-stdlib --explicit-target-dependency-import-check error --product millrace \
  && mkdir /out && cp "$(swift build -c release --static-swift-stdlib --show-bin-path)/millrace" /out/ \
- && strip /out/millrace
+ && strip --strip-debug /out/millrace
 
 FROM debian:bookworm-slim
 # /data is like /tmp: an empty tmpfs or volume mounted there takes over the mode, and its owner may be root.

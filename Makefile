@@ -1,25 +1,29 @@
 # Everything there is to type. `make help` lists it.
 #
-# Settings: ARGS (options of `make run`), FILTER (tests of `make test`), SECONDS, REPEATS and EVENTS
-# (`make bench`), IMAGE (the name of `make image`), FUZZ_SECONDS and FUZZERS (`make fuzz`).
+# Settings: ARGS (options of `make run`), FILTER (tests of `make test` and `make sanitize`), SANITIZERS
+# (`make sanitize`), SECONDS, REPEATS, EVENTS and ONLY (`make bench`), IMAGE (the name of `make image`),
+# FUZZ_SECONDS and FUZZERS (`make fuzz`).
 
 ARGS ?=
 FILTER ?=
 SECONDS ?= 8
 REPEATS ?= 3
 EVENTS ?= 300000
+ONLY ?=
 IMAGE ?= millrace
 FUZZ_SECONDS ?= 600
 FUZZERS ?=
+SANITIZERS ?= thread address
 
 # The compiler itself refuses an import that the manifest does not allow.
 build := swift build --explicit-target-dependency-import-check error
 swift_code := Sources Tests Package.swift
 
-.PHONY: help run test lint format bench fuzz image setup-run setup-test setup-bench
+.PHONY: help run test sanitize lint format bench fuzz conformance image
+.PHONY: setup-run setup-test setup-bench setup-conformance
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 run: setup-run ## build a release and serve on an embedded database (ARGS: options of `millrace serve`)
 	$(build) -c release --product millrace
@@ -29,24 +33,31 @@ test: setup-test ## build and run every test (FILTER: a regular expression of te
 	$(build) --build-tests
 	swift test --skip-build $(if $(FILTER),--filter '$(FILTER)')
 
+sanitize: setup-test ## run every test under the thread and the address sanitizer (SANITIZERS, FILTER)
+	set -e; for sanitizer in $(SANITIZERS); do Tests/Sanitizing/run $$sanitizer '$(FILTER)'; done
+
 lint: ## check the formatting of the Swift code and the syntax of the scripts
 	swift format lint --strict --parallel --recursive $(swift_code)
-	@bash -n .ci/run .ci/setup Tests/Fuzzing/run
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/setup Tests/Fuzzing/run; fi
+	@bash -n .ci/run .ci/setup Tests/Fuzzing/run Tests/Sanitizing/run
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/setup Tests/Fuzzing/run Tests/Sanitizing/run; fi
 	@if command -v python3 >/dev/null; then \
 	    python3 -c 'import ast, sys; [ast.parse(open(name).read(), name) for name in sys.argv[1:]]' \
-	        Benchmarks/run Benchmarks/*.py; fi
+	        Benchmarks/run Benchmarks/*.py Tests/Conformance/run; fi
 
 format: ## format the Swift code in place
 	swift format --in-place --parallel --recursive $(swift_code)
 
-bench: setup-bench ## measure a release build (SECONDS, REPEATS, EVENTS); the table comes on standard output
+bench: setup-bench ## measure a release build (SECONDS, REPEATS, EVENTS, ONLY: some by name); prints a table
 	@$(build) -c release --product millrace >&2
 	@Benchmarks/run --binary "$$(swift build -c release --show-bin-path)/millrace" \
-	    --seconds $(SECONDS) --repeats $(REPEATS) --events $(EVENTS)
+	    --seconds $(SECONDS) --repeats $(REPEATS) --events $(EVENTS) $(if $(ONLY),--only $(ONLY))
 
 fuzz: setup-test ## fuzz the parsers (FUZZ_SECONDS each; FUZZERS: some of them by name)
 	Tests/Fuzzing/run $(FUZZ_SECONDS) $(FUZZERS)
+
+conformance: setup-conformance ## have curl, wrk, ab, h2load, slowhttptest and raw requests speak to a release build
+	$(build) -c release --product millrace
+	Tests/Conformance/run --binary "$$(swift build -c release --show-bin-path)/millrace"
 
 image: ## build the container image with docker, podman or buildah (IMAGE: its name)
 	@if command -v docker >/dev/null && docker info >/dev/null 2>&1; then docker build -t $(IMAGE) .; \
@@ -54,5 +65,5 @@ image: ## build the container image with docker, podman or buildah (IMAGE: its n
 	elif command -v buildah >/dev/null; then buildah build --format docker -t $(IMAGE) .; \
 	else echo 'make image: needs a running docker engine, podman or buildah; none was found' >&2; exit 1; fi
 
-setup-run setup-test setup-bench: setup-%:
+setup-run setup-test setup-bench setup-conformance: setup-%:
 	@.ci/setup $*

@@ -92,7 +92,7 @@ let package = Package(
         ),
         tests("Reactor", ["Reactor", "CSystem", "TestSupport", "millrace"]),
         tests("HTTP", ["HTTP"]),
-        tests("Events", ["Events"]),
+        tests("Events", ["Events", "TestSupport"]),
         tests("Analytics", ["Analytics"]),
         tests("Workers", ["Workers", "Reactor", "Events", "Analytics", "TestSupport", "millrace", logging]),
         tests("Postgres", ["Reactor", "Postgres", "TestSupport", "millrace", logging]),

@@ -71,8 +71,8 @@ def post(url, body):
     """One request, one answer: the answer's bytes."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), 10) as connection:
-        connection.sendall(_request(parts, body, "POST"))
-        status, answer = _read_answer(connection)
+        connection.sendall(request(parts, body, "POST"))
+        status, answer, _ = read_answer(connection)
     if status != 200:
         raise BenchmarkError(f"POST {url}: status {status}: {answer[:500]}")
     return answer
@@ -81,8 +81,8 @@ def post(url, body):
 def get(url):
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), 10) as connection:
-        connection.sendall(_request(parts, b"", "GET"))
-        status, answer = _read_answer(connection)
+        connection.sendall(request(parts, b"", "GET"))
+        status, answer, _ = read_answer(connection)
     if status != 200:
         raise BenchmarkError(f"GET {url}: status {status}: {answer[:500]}")
     return answer
@@ -101,18 +101,25 @@ class Paced:
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def paced(url, rate, seconds, connections=64):
+def connections(url, count):
+    """Connections of clients that stay."""
+    parts, made = urlsplit(url), []
+    for _ in range(count):
+        connection = socket.create_connection((parts.hostname, parts.port), 10)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made.append(connection)
+    return made
+
+
+def paced(url, rate, seconds, clients=64):
     """Sends single events at a fixed rate, whether or not the earlier ones have been answered.
 
     One thread with select(2), which wakes within some 50 µs of the due time (epoll counts milliseconds).
     A request that finds no idle connection waits for one, and its latency counts from when it was due.
+    `clients` are connections, which stay open, or their number.
     """
     parts = urlsplit(f"{url}/v1/events")
-    idle = []
-    for _ in range(connections):
-        connection = socket.create_connection((parts.hostname, parts.port), 10)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        idle.append(connection)
+    idle = connections(url, clients) if isinstance(clients, int) else list(clients)
     everything, busy, waiting = list(idle), {}, []
     result, source = Paced([], 0, 0), events.stream()
     total, sent, started = rate * seconds, 0, time.perf_counter() + 0.1
@@ -126,23 +133,24 @@ def paced(url, rate, seconds, connections=64):
             while waiting and idle:
                 # The one that has been idle longest, so that all of them are in use as with wrk.
                 connection = idle.pop(0)
-                connection.sendall(_request(parts, next(source).encode(), "POST"))
+                connection.sendall(request(parts, next(source).encode(), "POST"))
                 busy[connection] = waiting.pop(0)
             due = started + sent / rate if sent < total else give_up
             for connection in select.select(list(busy), [], [], max(0, due - time.perf_counter()))[0]:
-                status, _ = _read_answer(connection)
+                status, _, _ = read_answer(connection)
                 result.latencies.append((time.perf_counter() - busy.pop(connection)) * 1000)
                 result.answered += status == 200
                 result.errors += status != 200
                 idle.append(connection)
     finally:
-        for connection in everything:
+        for connection in everything if isinstance(clients, int) else []:
             connection.close()
     result.errors += len(busy) + len(waiting)
     return result
 
 
-def _request(parts, body, method):
+def request(parts, body, method):
+    """The bytes of one request."""
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     head = f"{method} {target} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
     if method == "POST":
@@ -150,8 +158,8 @@ def _request(parts, body, method):
     return head.encode() + b"\r\n" + body
 
 
-def _read_answer(connection):
-    """(status, body) of an answer that has a Content-Length."""
+def read_answer(connection):
+    """(status, body, whether it was the last) of an answer that has a Content-Length."""
     received = b""
     while (end := received.find(b"\r\n\r\n")) < 0:
         received += _receive(connection)
@@ -161,7 +169,7 @@ def _read_answer(connection):
     body = received[end + 4:]
     while len(body) < length:
         body += _receive(connection)
-    return int(head[0].split()[1]), body
+    return int(head[0].split()[1]), body, fields.get(b"connection", b"").strip() == b"close"
 
 
 def _receive(connection):

@@ -82,6 +82,43 @@ def family_cpu_seconds(pid):
     return total
 
 
+def _status(pid, name):
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith(name + ":"):
+                return int(line.split()[1]) * 1024
+    raise BenchmarkError(f"no {name} of process {pid}")
+
+
+def resident_bytes(pid):
+    """Memory of one process that is in use now, shared pages of programs and libraries included."""
+    return _status(pid, "VmRSS")
+
+
+def peak_bytes(pid):
+    """The most that it has been since `reset_peak`, or the start."""
+    return _status(pid, "VmHWM")
+
+
+def reset_peak(pid):
+    """Lets the peak begin anew (proc(5), clear_refs)."""
+    with open(f"/proc/{pid}/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")
+
+
+def children(pid):
+    """The processes that this one has started and that still run."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                if _times(entry)[0] == pid:
+                    found.append(int(entry))
+            except OSError:
+                continue
+    return found
+
+
 def pin(core):
     """A `preexec_fn` that keeps a child on one core; nothing when `core` is None."""
     return None if core is None else lambda: os.sched_setaffinity(0, {core})

@@ -8,7 +8,10 @@ import time
 from contextlib import contextmanager
 
 import events
+import footprint
+import hostile
 import load
+import overload
 import references
 from processes import BenchmarkError, cpu_seconds, family_cpu_seconds
 from report import progress
@@ -34,7 +37,7 @@ class Scenarios:
         with open(self.one_kilobyte, "w", encoding="ascii") as file:
             file.write(events.one_kilobyte())
         self.cluster.fresh("migrated")
-        with self._service("migrated"):
+        with self.service("migrated"):
             pass
 
     # One event a request, and arrays of 100: closed loops.
@@ -46,14 +49,14 @@ class Scenarios:
         self._closed_loop("S2", "batch.lua", connections=16, batch=100)
 
     def _closed_loop(self, name, script, connections, batch):
-        with self._measured(name) as service:
+        with self.measured(name) as service:
             done = load.wrk(script, service.url, connections, self.settings.seconds, BENCH_BATCH=batch)
-            self._cpu(name, service, done.answered * batch)
+            self.cpu(name, service, done.answered * batch)
         self.figures.add(f"{name} events/s", done.rate * batch)
         self.figures.add(f"{name} p50 ms", done.p50)
         self.figures.add(f"{name} p99 ms", done.p99)
         # wrk hangs up on the requests that are under way at its end: stored perhaps, acknowledged to nobody.
-        self._check(name, done.answered * batch, in_flight=connections * batch, errors=done.errors)
+        self.check(name, done.answered * batch, in_flight=connections * batch, errors=done.errors)
         self._check_numbers(name, done.sent, connections, batch)
 
     def _check_numbers(self, name, sent, connections, batch):
@@ -67,13 +70,13 @@ class Scenarios:
     # One long body, and psql \copy of the same rows into the same table.
 
     def s3(self):
-        with self._measured("S3") as service:
+        with self.measured("S3") as service:
             seconds, answer = load.stream_file(service.url, self.body)
-            self._cpu("S3", service, self.settings.events)
+            self.cpu("S3", service, self.settings.events)
         self.figures.add("S3 events/s", self.settings.events / seconds)
         if answer["stored"] != self.settings.events:
             self.wrong.append(f"S3: {answer['stored']} of {self.settings.events} stored: {answer}")
-        self._check("S3", answer["stored"])
+        self.check("S3", answer["stored"])
         self._copy("text")
         self._copy("binary")
 
@@ -99,11 +102,11 @@ class Scenarios:
 
     def s4(self):
         self.figures.add("fdatasync ms", references.fdatasync_milliseconds(self.folder))
-        with self._measured("S4") as service:
+        with self.measured("S4") as service:
             done = load.paced(service.url, self.settings.rate, self.settings.seconds)
         self.figures.add("S4 p50 ms", done.quantile(0.5))
         self.figures.add("S4 p99 ms", done.quantile(0.99))
-        self._check("S4", done.answered, errors=done.errors)
+        self.check("S4", done.answered, errors=done.errors)
 
     # Small answers, against nginx.
 
@@ -111,7 +114,7 @@ class Scenarios:
         self.cluster.fresh("run", "migrated")
         with open(self.one_kilobyte, "rb") as file:
             event = file.read()
-        with self._service("run", self.server_core) as service:
+        with self.service("run", self.server_core) as service:
             paths = "/healthz", "/v1/events?validate=only"
             get, post = load.get(service.url + paths[0]), load.post(service.url + paths[1], event)
             with references.Nginx(self.folder, get, post, self.server_core) as nginx:
@@ -128,6 +131,23 @@ class Scenarios:
         self.figures.add(f"{name} CPU µs", used / done.answered * 1e6)
         if done.errors:
             self.wrong.append(f"{name}: {done.refused} refused, {done.broken} broken connections")
+
+    # Memory and start, hostile clients, overload, the end: files of their own.
+
+    def p10(self):
+        footprint.p10(self)
+
+    def p11(self):
+        footprint.p11(self)
+
+    def r7(self):
+        hostile.r7(self)
+
+    def r9(self):
+        overload.r9(self)
+
+    def r10(self):
+        overload.r10(self)
 
     # What the binary measures in itself.
 
@@ -152,21 +172,21 @@ class Scenarios:
     # What they share.
 
     @contextmanager
-    def _measured(self, name):
+    def measured(self, name, **settings):
         """A service on a fresh database; its CPU and PostgreSQL's are counted from here."""
         progress(name)
         self.cluster.fresh("run", "migrated")
-        with self._service("run") as service:
+        with self.service("run", **settings) as service:
             self._cpu_before = cpu_seconds(service.pid), family_cpu_seconds(self.cluster.process.pid)
             yield service
 
     @contextmanager
-    def _service(self, database, core=None):
+    def service(self, database, core=None, **settings):
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            with Service(self.settings.binary, self.cluster.uri(database), folder, core) as service:
+            with Service(self.settings.binary, self.cluster.uri(database), folder, core, **settings) as service:
                 yield service
 
-    def _cpu(self, name, service, count):
+    def cpu(self, name, service, count):
         """CPU an event, of the service without its workers and of PostgreSQL."""
         ours, postgres = self._cpu_before
         if count:
@@ -174,7 +194,7 @@ class Scenarios:
             used = family_cpu_seconds(self.cluster.process.pid) - postgres
             self.figures.add(f"{name} PostgreSQL CPU µs", used / count * 1e6)
 
-    def _check(self, name, acknowledged, in_flight=0, errors=0):
+    def check(self, name, acknowledged, in_flight=0, errors=0):
         """After the drain the table holds every acknowledged event, and nothing that was not sent."""
         rows = self.cluster.rows("run")
         if rows < acknowledged:

@@ -2,24 +2,36 @@
 
 import os
 import re
+import resource
 import select
 import subprocess
 import time
 
-from processes import BenchmarkError, pin, stop
+from processes import BenchmarkError, stop
 
 START_SECONDS_MAX = 60
 
 
 class Service:
-    def __init__(self, binary, uri, folder, core=None):
+    """`uri` is None for the embedded database; `descriptors` is the hard limit of open ones."""
+
+    def __init__(self, binary, uri, folder, core=None, options=(), descriptors=None):
         self.log = os.path.join(folder, "service.log")
         self._log = open(self.log, "ab")
+        database = ["--database", uri] if uri else []
+
+        def prepare():
+            if core is not None:
+                os.sched_setaffinity(0, {core})
+            if descriptors:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
+        self.started = time.perf_counter()
         self.process = subprocess.Popen(
-            [binary, "serve", "--database", uri, "--data", os.path.join(folder, "data"),
-             "--listen", "127.0.0.1:0", "--log-level", "warning"],
+            [binary, "serve", *database, "--data", os.path.join(folder, "data"),
+             "--listen", "127.0.0.1:0", "--log-level", "warning", *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log, text=True,
-            preexec_fn=pin(core))
+            preexec_fn=prepare)
         self.url = None
 
     def __enter__(self):

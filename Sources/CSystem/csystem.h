@@ -14,6 +14,7 @@
 #include <grp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 extern int accept4(int socket, struct sockaddr *address, socklen_t *length, int flags);
@@ -53,6 +54,37 @@ static inline int csystem_set_thread_name(pthread_t thread, const char *name) { 
 static inline int csystem_set_pipe_capacity(int descriptor, int bytes) {
     return fcntl(descriptor, CSYSTEM_F_SETPIPE_SZ, bytes);
 }
+
+extern int pthread_getattr_np(pthread_t thread, pthread_attr_t *attributes);
+static inline int csystem_signal_thread(int thread, int signal) {
+    return (int)syscall(SYS_tgkill, getpid(), thread, signal);
+}
+
+// Of the code that a signal has interrupted; `context` is the handler's third argument.
+struct csystem_registers {
+    unsigned long instruction, stack, frame;
+};
+
+static inline struct csystem_registers csystem_registers(const void *context) {
+    const mcontext_t *machine = &((const ucontext_t *)context)->uc_mcontext;
+#if defined(__x86_64__)
+    // sys/ucontext.h: REG_RIP, REG_RSP and REG_RBP, which want _GNU_SOURCE.
+    struct csystem_registers registers = {machine->gregs[16], machine->gregs[15], machine->gregs[10]};
+#elif defined(__aarch64__)
+    struct csystem_registers registers = {machine->pc, machine->sp, machine->regs[29]};
+#endif
+    return registers;
+}
+
+// Copies what lies on a stack, word by word: no call, and no variable's memory for a sanitizer to check.
+__attribute__((noinline, unused, no_sanitize("address", "thread"))) static void csystem_copy_words(
+    unsigned long *to, const volatile unsigned long *from, unsigned long count) {
+    for (unsigned long index = 0; index < count; index++) to[index] = from[index];
+}
+
+// Swift's runtime: the readable form of a symbol, to be freed; NULL when it is not a name of Swift's.
+extern char *swift_demangle(
+    const char *name, size_t length, char *output, size_t *capacity, unsigned flags);
 
 static inline int csystem_die_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); }
 

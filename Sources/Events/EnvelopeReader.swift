@@ -35,7 +35,7 @@ struct EnvelopeReader: ~Copyable {
         }
         if let id = envelope.member(.id, text) {
             record.id = try string(text, id, .id, .invalidID, bytesMax: limits.idBytesMax, isStrict, &output)
-            record.idTime = Self.time(ofID: output.span.extracting(record.id.range))
+            record.idTime = time(ofID: output.span.extracting(record.id.range), context.receivedAt)
         }
         if let subject = envelope.member(.subject, text) {
             record.subject = try string(
@@ -96,10 +96,13 @@ struct EnvelopeReader: ~Copyable {
     }
 
     /// The time inside an id that is the text of a UUIDv7.
-    private static func time(ofID id: Span<UInt8>) -> Int64? {
+    private func time(ofID id: Span<UInt8>, _ receivedAt: Int64) -> Int64? {
         // Most ids are UUIDs of another version: one look at the digit that says so saves reading them.
-        guard id.count == 36, id[14] == UInt8(ascii: "7"), let uuid = parseUUID(id) else { return nil }
-        return UUIDv7Generator.microseconds(of: uuid)
+        guard id.count == 36, id[14] == UInt8(ascii: "7"), let uuid = parseUUID(id),
+            let time = UUIDv7Generator.microseconds(of: uuid)
+        else { return nil }
+        let horizon = limits.futureMicrosecondsMax + limits.futureIDMicrosecondsMax
+        return time > receivedAt && time - receivedAt > horizon ? nil : time
     }
 
     private func checkRequired(_ text: Span<UInt8>, _ isStrict: Bool) throws(Refusal) {

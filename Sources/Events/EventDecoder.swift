@@ -16,7 +16,7 @@
 /// rules.
 package struct EventDecoder: Sendable {
     package let limits: EventLimits
-    let scanner: JSONScanner
+    package let scanner: JSONScanner
 
     package init(limits: EventLimits = EventLimits()) {
         self.limits = limits

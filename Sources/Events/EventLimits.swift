@@ -14,6 +14,11 @@ package struct EventLimits: Sendable {
     package var subjectBytesMax = 1024
     /// How far ahead of the receive time a `time` may be: `time_in_future`.
     package var futureMicrosecondsMax: Int64 = 3_600_000_000
+    /// How far beyond that a UUIDv7 id's time may be and still be refused, lest the event be dated on a later
+    /// try; farther ahead the id is a name that tells no time.
+    ///
+    /// Must be more than the time for which repetitions of undated events are told.
+    package var futureIDMicrosecondsMax: Int64 = 30 * 86_400_000_000
     /// How old a `time` may be, without limit when nil: `time_too_old`.
     package var retentionMicroseconds: Int64?
     /// Raw bytes that a rejection keeps, and the longest line that is held to be decoded.

@@ -6,6 +6,9 @@ package struct TraceParent: Equatable, Sendable {
     package let parentID: String
     package let isSampled: Bool
 
+    /// The field's value, in the form of version 00.
+    package var text: String { "00-\(traceID)-\(parentID)-\(isSampled ? "01" : "00")" }
+
     /// `nil` for what is not exactly as the standard has it: a trace must be left out rather than guessed.
     package init?(_ bytes: Span<UInt8>) {
         guard bytes.count >= 55, let version = Self.value(bytes, 0..<2), version != 0xFF,

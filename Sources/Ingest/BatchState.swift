@@ -38,6 +38,7 @@ struct BatchState<Item> {
         let sender: Int64?
         let events: Int
         let bytes: Int
+        let isAlone: Bool
     }
 
     private let limits: BatchLimits
@@ -70,8 +71,9 @@ struct BatchState<Item> {
         return held + bytes <= free
     }
 
-    mutating func add(_ item: Item, events: Int, bytes: Int, sender: Int64? = nil) {
-        queue.append(Entry(item: item, sender: sender, events: events, bytes: bytes))
+    /// Adds an item; one that `isAlone` shares its flush with no other.
+    mutating func add(_ item: Item, events: Int, bytes: Int, sender: Int64? = nil, isAlone: Bool = false) {
+        queue.append(Entry(item: item, sender: sender, events: events, bytes: bytes, isAlone: isAlone))
         pendingBytes += bytes
         pendingEvents += events
         if let sender { pendingBySender[sender, default: 0] += bytes }
@@ -83,10 +85,8 @@ struct BatchState<Item> {
         var events = 0
         var bytes = 0
         while let next = queue.first {
-            if !batch.isEmpty, events + next.events > limits.eventsMax || bytes + next.bytes > limits.bytesMax
-            {
-                break
-            }
+            let fits = events + next.events <= limits.eventsMax && bytes + next.bytes <= limits.bytesMax
+            if !batch.isEmpty, !fits || next.isAlone { break }
             queue.removeFirst()
             batch.append(next.item)
             events += next.events
@@ -94,6 +94,7 @@ struct BatchState<Item> {
             pendingBytes -= next.bytes
             pendingEvents -= next.events
             release(next)
+            if next.isAlone { break }
         }
         return batch
     }

@@ -59,22 +59,12 @@ final class Flush {
         number += 1
         let encoder = FlushEncoder(plan: plan, rows: rows, firstSeq: nextSeq)
         nextSeq += Int64(rows.count)
-        // Rejections and what was a duplicate before are counted by the first transaction only.
-        let counts = FlushCounts(
-            stream: stream,
-            flush: number,
-            hi: nextSeq,
-            offered: rows.count,
-            duplicates: isFirst ? plan.duplicates : 0,
-            rejected: isFirst ? plan.rejectionCount : 0,
-            bytes: isFirst ? plan.byteCount : 0,
-            cuts: cuts
-        )
+        let counts = counts(of: plan, rows, isFirst: isFirst, cuts: cuts)
         do throws(PostgresError) {
             let seqs = try await send(
                 encoder,
                 counts,
-                mustDeduplicate: plan.hasUndated || !isFirst,
+                mustDeduplicate: plan.hasUndated || plan.isAtomic || !isFirst,
                 deadline: deadline
             )
             stored.append(settle(rows, of: &plan, encoder, seqs: seqs, hi: counts.hi))
@@ -82,6 +72,10 @@ final class Flush {
             guard let state = Self.rowRefusal(error), !rows.isEmpty else { throw Self.translate(error) }
             // Nothing of it was stored. The numbers are used up all the same; seqs may have gaps.
             metrics.rowsRefused()
+            if plan.isAtomic {
+                try await abort(&plan, rows, sqlState: state, cuts: cuts, deadline: deadline)
+                return
+            }
             if rows.count == 1 {
                 try await keepRefused(
                     rows[0],
@@ -105,6 +99,21 @@ final class Flush {
                 )
             }
         }
+    }
+
+    /// Rejections and what was a duplicate before are counted by the first transaction only.
+    private func counts(of plan: FlushPlan, _ rows: [FlushRow], isFirst: Bool, cuts: Bool) -> FlushCounts {
+        FlushCounts(
+            stream: stream,
+            flush: number,
+            hi: nextSeq,
+            offered: rows.count,
+            duplicates: isFirst ? plan.duplicates : 0,
+            rejected: isFirst ? plan.rejectionCount : 0,
+            bytes: isFirst ? plan.byteCount : 0,
+            cuts: cuts,
+            trace: plan.trace
+        )
     }
 
     /// Sends one flush until its outcome is known.
@@ -191,6 +200,59 @@ final class Flush {
         try await store([], of: &rest, isFirst: true, cuts: cuts, into: &unused, deadline: deadline)
         plan.set(.refused(sqlState: sqlState), of: row)
         logger.warning("PostgreSQL refused an event", metadata: ["sqlstate": "\(sqlState)"])
+    }
+
+    /// Stores nothing of an atomic request but the reject that the row at fault becomes.
+    private func abort(
+        _ plan: inout FlushPlan,
+        _ rows: [FlushRow],
+        sqlState: String,
+        cuts: Bool,
+        deadline: Deadline
+    ) async throws(IngestError) {
+        let fault = try await culprit(of: plan, among: rows, sqlState: sqlState, deadline: deadline)
+        var rest = plan.abort(because: fault.row, sqlState: fault.sqlState)
+        var unused: [Stored] = []
+        try await store([], of: &rest, isFirst: true, cuts: cuts, into: &unused, deadline: deadline)
+        logger.warning(
+            "PostgreSQL refused an event of an atomic request",
+            metadata: ["sqlstate": "\(fault.sqlState)"]
+        )
+    }
+
+    /// The row that PostgreSQL refuses, found by halving what is tried.
+    private func culprit(
+        of plan: FlushPlan,
+        among rows: [FlushRow],
+        sqlState: String,
+        deadline: Deadline
+    ) async throws(IngestError) -> (row: FlushRow, sqlState: String) {
+        var suspects = rows[...]
+        var state = sqlState
+        while suspects.count > 1 {
+            let half = suspects.prefix(suspects.count / 2)
+            let encoder = FlushEncoder(plan: plan, rows: Array(half), firstSeq: nextSeq)
+            do throws(PostgresError) {
+                try await connection.ensureConnected(deadline: deadline)
+                _ = try await run(.probing(encoder), deadline: deadline)
+            } catch {
+                if let found = Self.rowRefusal(error) {
+                    state = found
+                    suspects = half
+                    continue
+                }
+                if error.sqlState != FlushStatement.probeState { throw Self.translate(error) }
+            }
+            suspects = suspects.dropFirst(half.count)
+        }
+        return (suspects[suspects.startIndex], state)
+    }
+
+    /// Connects, if PostgreSQL lets it; whoever writes will do so again.
+    func connect(deadline: Deadline) async {
+        do throws(PostgresError) { try await connection.ensureConnected(deadline: deadline) } catch {
+            logger.debug("not connected yet", metadata: ["reason": "\(error)"])
+        }
     }
 
     /// Cuts a job of what was stored since the last cut.

@@ -54,13 +54,40 @@ struct FlushPlan: Sendable {
         rows.sort { ($0.ts, $0.key) < ($1.ts, $1.key) }
     }
 
-    var rejectionCount: Int { submissions.reduce(0) { $0 + $1.rejections.count } }
+    var rejectionCount: Int { submissions.reduce(0) { $0 + $1.rejections.count + $1.aborted } }
+    /// Whether all of it is one request's, to be stored as a whole or not at all.
+    var isAtomic: Bool { submissions.first?.isAtomic ?? false }
     var byteCount: Int { submissions.reduce(0) { $0 + $1.bytes } }
+    /// The first trace among those of the requests that have a row here.
+    var trace: String? {
+        if submissions.allSatisfy({ $0.trace == nil }) { return nil }
+        let written = Set(rows.map(\.submission))
+        return submissions.indices.first { submissions[$0].trace != nil && written.contains($0) }
+            .flatMap { submissions[$0].trace }
+    }
 
     func event(of row: FlushRow) -> PreparedEvent { submissions[row.submission].events[row.event] }
 
+    private func rejection(of row: FlushRow, sqlState: String) -> Rejection {
+        let origin = submissions[row.submission]
+        let event = origin.arena.records[self.event(of: row).record]
+        return RefusedEvent.rejection(of: event, in: origin.arena, sqlState: sqlState)
+    }
+
     mutating func set(_ verdict: Verdict, of row: FlushRow) {
         verdicts[row.submission][row.event] = verdict
+    }
+
+    /// Gives up all events of an atomic request because of `row`, which PostgreSQL has refused.
+    ///
+    /// - Returns: The plan of what is written instead: the reject that the row becomes, and the count.
+    mutating func abort(because row: FlushRow, sqlState: String) -> FlushPlan {
+        let origin = submissions[row.submission]
+        var rest = origin.withoutEvents([rejection(of: row, sqlState: sqlState)], bytes: origin.bytes)
+        rest.aborted = origin.events.count - 1
+        verdicts = verdicts.map { $0.map { _ in .aborted } }
+        set(.refused(sqlState: sqlState), of: row)
+        return FlushPlan([rest], recent: RecentKeys(capacity: 1))
     }
 
     /// The plan of what is written for `row`, which PostgreSQL has refused: no row, but the reject that it
@@ -70,8 +97,7 @@ struct FlushPlan: Sendable {
     /// all that counts besides rows.
     func refusing(_ row: FlushRow, sqlState: String, isFirst: Bool) -> FlushPlan {
         let origin = submissions[row.submission]
-        let event = origin.arena.records[self.event(of: row).record]
-        let refused = RefusedEvent.rejection(of: event, in: origin.arena, sqlState: sqlState)
+        let refused = rejection(of: row, sqlState: sqlState)
         var kept = isFirst ? submissions.map { $0.withoutEvents($0.rejections, bytes: $0.bytes) } : []
         kept.append(origin.withoutEvents([refused], bytes: 0))
         var plan = FlushPlan(kept, recent: RecentKeys(capacity: 1))

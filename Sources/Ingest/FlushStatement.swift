@@ -13,6 +13,8 @@ struct FlushCounts: Equatable, Sendable {
     let rejected: Int
     let bytes: Int
     let cuts: Bool
+    /// The trace of a job that is cut of it.
+    let trace: String?
 }
 
 /// How a flush is told to PostgreSQL: one message, so one transaction.
@@ -44,7 +46,7 @@ enum FlushStatement: Sendable {
         }
         return .insert(
             encoder.eventArrays() + numbers.map { BinaryValue(int64: $0) } + times
-                + [BinaryValue(bool: counts.cuts)]
+                + [BinaryValue(bool: counts.cuts), BinaryValue(bytes: counts.trace.map { Array($0.utf8) })]
         )
     }
 
@@ -55,7 +57,7 @@ enum FlushStatement: Sendable {
         let types = FlushEncoder.eventTypes.map { "\($0)[]" }
         let arrays = types.indices.map { "$\($0 + 1)" }.joined(separator: ", ")
         let next = types.count
-        let counts = (1...9).map { "$\(next + $0)" }
+        let counts = (1...10).map { "$\(next + $0)" }
         let end = EndFlush(
             stream: counts[0],
             flush: counts[1],
@@ -68,12 +70,14 @@ enum FlushStatement: Sendable {
             first: counts[6],
             last: counts[7],
             cuts: counts[8],
-            isFirst: true
+            isFirst: true,
+            trace: counts[9]
         )
         return """
             PREPARE \(insertName) (
               \(types.joined(separator: ", ")),
-              int8, int8, int8, int8, int8, int8, timestamptz, timestamptz, bool
+              int8, int8, int8, int8, int8, int8, timestamptz, timestamptz, bool,
+              text
             ) AS WITH added AS (
               INSERT INTO events (\(FlushEncoder.eventColumns)) SELECT * FROM unnest(\(arrays)))
             SELECT \(end.sql);
@@ -145,6 +149,20 @@ enum FlushStatement: Sendable {
         return .query(sql, copies: copies)
     }
 
+    /// The SQLSTATE with which ``probing(_:)`` ends where no row is at fault.
+    static let probeState = "MR003"
+
+    /// Finds out whether the rows can be stored: always undone, by an error of its own if by no other.
+    static func probing(_ encoder: FlushEncoder) -> FlushStatement {
+        let sql = """
+            COPY staging (\(FlushEncoder.eventColumns), undated) FROM STDIN (FORMAT binary);
+            INSERT INTO events (\(FlushEncoder.eventColumns)) SELECT \(FlushEncoder.eventColumns) FROM staging
+              ORDER BY ts, key ON CONFLICT DO NOTHING;
+            DO 'BEGIN RAISE EXCEPTION ''undone'' USING ERRCODE = ''\(probeState)''; END'
+            """
+        return .query(sql, copies: [encoder.events(forStaging: true)])
+    }
+
     /// What a writer's session needs.
     static let sessionSetup = stagingTables + prepareInsert
 
@@ -177,11 +195,12 @@ private struct EndFlush {
     var last: String
     var cuts: String
     var isFirst: Bool
+    var trace: String
 
     var sql: String {
         """
         end_flush(\(stream), \(flush), \(hi), \(offered), \(stored), \(duplicates), \(rejected), \(bytes), \
-        \(first), \(last), \(cuts), \(isFirst))
+        \(first), \(last), \(cuts), \(isFirst), \(trace))
         """
     }
 }
@@ -200,7 +219,9 @@ extension EndFlush {
             first: first,
             last: last,
             cuts: "\(counts.cuts)",
-            isFirst: isFirst
+            isFirst: isFirst,
+            // Made by TraceParent: hexadecimal digits and dashes.
+            trace: counts.trace.map { "'\($0)'" } ?? "NULL"
         )
     }
 }

@@ -45,6 +45,7 @@ struct IngestAnswer: Sendable {
                 note(event, in: arena, "duplicate")
             case .refused(let sqlState):
                 refusals.append(RefusedEvent.rejection(of: event, in: arena, sqlState: sqlState))
+            case .aborted: refusals.append(RefusedEvent.abortion(of: event, in: arena))
             }
         }
         rejected += refusals.count

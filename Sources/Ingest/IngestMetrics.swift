@@ -16,6 +16,7 @@ struct IngestMetrics: Sendable {
     private let fallbacks = Counter(label: "millrace_flush_fallbacks_total")
     private let unknown = Counter(label: "millrace_flush_unknown_outcomes_total")
     private let refusals = Counter(label: "millrace_flush_row_refusals_total")
+    private let queueWait = Timer(label: "millrace_ingest_queue_seconds")
     private let flushDuration = Timer(label: "millrace_flush_duration_seconds")
     private let flushRows = Recorder(label: "millrace_flush_rows")
     private let requestDuration = Timer(label: "millrace_ingest_duration_seconds")
@@ -29,7 +30,7 @@ struct IngestMetrics: Sendable {
             switch verdict {
             case .stored: new += 1
             case .duplicate: repeated += 1
-            case .refused: refused += 1
+            case .refused, .aborted: refused += 1
             }
         }
         stored.increment(by: new)
@@ -41,6 +42,9 @@ struct IngestMetrics: Sendable {
         flushRows.record(plan.rows.count)
         flushDuration.recordNanoseconds(Self.nanoseconds(duration))
     }
+
+    /// Takes note of how long a flush's oldest request has waited for it.
+    func queued(for duration: Duration) { queueWait.recordNanoseconds(Self.nanoseconds(duration)) }
 
     func flushFailed() { failures.increment() }
     func fellBack() { fallbacks.increment() }

@@ -10,6 +10,8 @@ struct IngestOptions: Equatable, Sendable {
     }
 
     var acknowledgement = Acknowledgement.committed
+    /// All of the body's events or none.
+    var isAtomic = false
     var isDryRun = false
     var listsVerdicts = false
 
@@ -27,7 +29,9 @@ struct IngestOptions: Equatable, Sendable {
                 let known = Acknowledgement(rawValue: value)
                 options.acknowledgement = known ?? .committed
                 isKnown = known != nil
-            case ("atomic", let value): isKnown = value == "false"
+            case ("atomic", let value):
+                options.isAtomic = value == "true"
+                isKnown = options.isAtomic || value == "false"
             case ("validate", let value):
                 options.isDryRun = value == "only"
                 isKnown = options.isDryRun

@@ -27,24 +27,34 @@ package struct IngestRoute: Sendable {
     enum Layout: Equatable {
         case json(JSONBody.Shape, isStrict: Bool)
         case lines(separatesRecords: Bool)
+        /// One event, whose attributes are header fields.
+        case binary
     }
 
     private func handle(_ request: Request, _ body: BodyReader) async -> Response {
         let started = Deadline.now()
-        defer { ingestor.metrics.answered(after: Deadline.now().duration(since: started)) }
+        let response = await answer(request, body)
+        if !response.readsBody { ingestor.metrics.answered(after: Deadline.now().duration(since: started)) }
+        return response
+    }
+
+    private func answer(_ request: Request, _ body: BodyReader) async -> Response {
         let options: IngestOptions
         switch IngestOptions.read(request) {
         case .failure(let refused): return refused.response
         case .success(let read): options = read
         }
-        guard let layout = Self.layout(of: request.head), !Self.isBinaryMode(request.head, layout) else {
+        guard let layout = Self.layout(of: request.head) else {
             return request.problem(
                 415,
                 "unsupported_media_type",
-                "Send application/json, application/x-ndjson or CloudEvents in JSON."
+                "Send application/json, application/x-ndjson or CloudEvents."
             )
         }
         if let refusal = refuseCoding(request) { return refusal }
+        if options.isAtomic, case .lines = layout {
+            return request.problem(400, "invalid_parameter", "A body that is streamed cannot be atomic.")
+        }
         if ingestor.isOverloaded {
             ingestor.metrics.requestShed()
             return Self.unavailable(request, .overloaded)
@@ -55,14 +65,64 @@ package struct IngestRoute: Sendable {
         }
         var response: Response
         switch layout {
-        case .json(let shape, let isStrict):
-            response = await answerWhole(request, body, options, shape: shape, isStrict: isStrict)
+        case .json, .binary: response = await answerWhole(request, body, options, layout)
+        case .lines(let separatesRecords) where Self.wantsProgress(request):
+            response = await acknowledge(request, body, options, separatesRecords: separatesRecords)
         case .lines(let separatesRecords):
             var stream = StreamedBody(self, request, options, separatesRecords: separatesRecords)
             response = await stream.answer(body)
         }
         if let principal = request.principal { response.fields += principal.rateFields }
         return response
+    }
+
+    // MARK: Streamed bodies
+
+    private static let progressType = "application/x-ndjson"
+
+    private static func wantsProgress(_ request: Request) -> Bool {
+        guard let accepted = request.head.list(.accept) else { return false }
+        return AcceptedTypes(accepted.span).preferred(among: ["application/json", progressType])
+            == progressType
+    }
+
+    /// The answer that tells of each chunk as it is committed, while the body is still coming.
+    private func acknowledge(
+        _ request: Request,
+        _ body: BodyReader,
+        _ options: IngestOptions,
+        separatesRecords: Bool
+    ) async -> Response {
+        do throws(BodyError) { try await body.invite() } catch { return request.problem(error) }
+        let acknowledged = AcknowledgedBody(
+            route: self,
+            request: request,
+            options: options,
+            separatesRecords: separatesRecords
+        )
+        var response = Response(contentType: Self.progressType, stream: acknowledged.write)
+        response.readsBody = true
+        return response
+    }
+
+    private struct AcknowledgedBody: Sendable {
+        let route: IngestRoute
+        let request: Request
+        let options: IngestOptions
+        let separatesRecords: Bool
+
+        func write(to writer: ResponseWriter) async throws(StreamError) {
+            let started = Deadline.now()
+            defer { route.ingestor.metrics.answered(after: Deadline.now().duration(since: started)) }
+            var stream = StreamedBody(
+                route,
+                request,
+                options,
+                separatesRecords: separatesRecords,
+                progress: writer
+            )
+            try await stream.acknowledge(to: writer)
+        }
     }
 
     private static func limited(_ request: Request, _ principal: Principal) -> Response {
@@ -77,6 +137,12 @@ package struct IngestRoute: Sendable {
     }
 
     private static func layout(of head: RequestHead) -> Layout? {
+        let layout = layoutByType(of: head)
+        if case .json(_, isStrict: true) = layout { return layout }
+        return BinaryMode.isUsed(by: head) ? .binary : layout
+    }
+
+    private static func layoutByType(of head: RequestHead) -> Layout? {
         guard let range = head.value(.contentType) else { return .json(.any, isStrict: false) }
         let value = head.bytes.span.extracting(range)
         guard let essence = MediaType.essence(value) else { return nil }
@@ -93,13 +159,6 @@ package struct IngestRoute: Sendable {
         }
     }
 
-    /// Whether the body is but the data of an event whose attributes are header fields, which is not read
-    /// yet; taken for an event it might pass for another one.
-    private static func isBinaryMode(_ head: RequestHead, _ layout: Layout) -> Bool {
-        if case .json(_, isStrict: true) = layout { return false }
-        return head.value(named: "ce-specversion") != nil
-    }
-
     private func refuseCoding(_ request: Request) -> Response? {
         BodyCoding(request.head) == .unsupported ? request.problem(.unsupportedCoding) : nil
     }
@@ -110,31 +169,24 @@ package struct IngestRoute: Sendable {
         _ request: Request,
         _ reader: BodyReader,
         _ options: IngestOptions,
-        shape: JSONBody.Shape,
-        isStrict: Bool
+        _ layout: Layout
     ) async -> Response {
         let body: [UInt8]
         do throws(BodyError) { body = try await reader.collect(atMost: bodyBytesMax) } catch {
             return request.problem(error)
         }
-        var context = context(isStrict: isStrict, request)
+        var context = context(isStrict: layout != .json(.any, isStrict: false), request)
         var arena = EventArena()
-        do throws(JSONBodyError) {
-            _ = try JSONBody.decode(
-                body.span,
-                as: shape,
-                eventsMax: bodyEventsMax,
-                with: decoder,
-                context: &context,
-                into: &arena
-            )
+        do throws(RefusedRequest) {
+            try decode(body, layout, request, &context, into: &arena)
         } catch {
-            return Self.refusal(of: error, request, eventsMax: bodyEventsMax)
+            return error.response
         }
         request.principal?.charge(arena.records.count + arena.rejections.count)
         var answer = IngestAnswer(listsVerdicts: options.listsVerdicts)
         if options.isDryRun || arena.records.isEmpty && arena.rejections.isEmpty {
-            answer.add(arena, verdicts: arena.records.map { _ in .stored })
+            let verdict = options.isAtomic && !arena.rejections.isEmpty ? Verdict.aborted : .stored
+            answer.add(arena, verdicts: arena.records.map { _ in verdict })
             return Self.response(answer, options.isDryRun ? .none : .committed)
         }
         do throws(IngestError) {
@@ -144,6 +196,8 @@ package struct IngestRoute: Sendable {
                 receivedAt: context.receivedAt,
                 bytes: body.count,
                 sender: request.principal?.key.id,
+                isAtomic: options.isAtomic,
+                trace: request.traceParent?.text,
                 waits: false
             )
             answer.add(arena, verdicts: verdicts)
@@ -151,6 +205,47 @@ package struct IngestRoute: Sendable {
             return Self.unavailable(request, error)
         }
         return Self.response(answer, .committed)
+    }
+
+    private func decode(
+        _ body: [UInt8],
+        _ layout: Layout,
+        _ request: Request,
+        _ context: inout DecodeContext,
+        into arena: inout EventArena
+    ) throws(RefusedRequest) {
+        if case .json(let shape, _) = layout {
+            do throws(JSONBodyError) {
+                _ = try JSONBody.decode(
+                    body.span,
+                    as: shape,
+                    eventsMax: bodyEventsMax,
+                    with: decoder,
+                    context: &context,
+                    into: &arena
+                )
+            } catch {
+                throw RefusedRequest(response: Self.refusal(of: error, request, eventsMax: bodyEventsMax))
+            }
+            return
+        }
+        if let name = BinaryMode.misplacedField(in: request.head) {
+            let detail =
+                "The header field ce-\(name) has no meaning: that comes from Content-Type and the body."
+            throw RefusedRequest(response: request.problem(400, "invalid_field", detail))
+        }
+        do throws(BinaryMode.MalformedData) {
+            let text = try BinaryMode.structured(request.head, body, scanner: decoder.scanner)
+            decoder.decode(text.span, index: 0, context: &context, into: &arena)
+        } catch {
+            throw RefusedRequest(
+                response: Self.refusal(
+                    of: .malformed(offset: error.offset),
+                    request,
+                    eventsMax: bodyEventsMax
+                )
+            )
+        }
     }
 
     /// What decoding needs to know of a request: the time, and what its key says.

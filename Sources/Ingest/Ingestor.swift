@@ -81,24 +81,33 @@ package struct Ingestor: Sendable {
     ///
     /// Returns a verdict for each record, in order.
     ///
-    /// With `waits` it waits for room in the queue rather than fail.
+    /// With `waits` it waits for room in the queue rather than fail. With `isAtomic` a rejection is one of
+    /// all: the valid events are then ``Verdict/aborted``.
     func store(
         _ arena: EventArena,
         requestID: RequestID,
         receivedAt: Int64,
         bytes: Int,
         sender: Int64? = nil,
+        isAtomic: Bool = false,
+        trace: String? = nil,
         waits: Bool
     ) async throws(IngestError) -> [Verdict] {
-        let submission = Submission(
+        let isAborted = isAtomic && !arena.rejections.isEmpty
+        var submission = Submission(
             arena: arena,
-            events: arena.records.indices.map { PreparedEvent($0, of: arena, receivedAt: receivedAt) },
+            events: isAborted
+                ? [] : arena.records.indices.map { PreparedEvent($0, of: arena, receivedAt: receivedAt) },
             rejections: arena.rejections,
             requestID: requestID,
             receivedAt: receivedAt,
             bytes: bytes,
-            sender: sender
+            sender: sender,
+            trace: trace
         )
-        return try await queue.submit(submission, waits: waits).get()
+        submission.isAtomic = isAtomic
+        submission.aborted = isAborted ? arena.records.count : 0
+        let verdicts = try await queue.submit(submission, waits: waits).get()
+        return isAborted ? arena.records.map { _ in .aborted } : verdicts
     }
 }

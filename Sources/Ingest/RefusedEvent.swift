@@ -8,9 +8,25 @@ enum RefusedEvent {
             code: .refusedByDatabase,
             pointer: "",
             detail: "PostgreSQL does not take it: SQLSTATE \(sqlState)",
-            id: event.idIsGenerated ? nil : String(decoding: arena.bytes[event.id.range], as: UTF8.self),
+            id: clientID(of: event, in: arena),
             raw: text(of: event, in: arena)
         )
+    }
+
+    /// For the answer alone: a valid event of an atomic request is not kept, as nothing is wrong with it.
+    static func abortion(of event: EventRecord, in arena: EventArena) -> Rejection {
+        Rejection(
+            index: event.index,
+            code: .atomicAborted,
+            pointer: "",
+            detail: "another event of this atomic request was refused",
+            id: clientID(of: event, in: arena),
+            raw: []
+        )
+    }
+
+    private static func clientID(of event: EventRecord, in arena: EventArena) -> String? {
+        event.idIsGenerated ? nil : String(decoding: arena.bytes[event.id.range], as: UTF8.self)
     }
 
     /// The event as JSON again, which says what came and can be sent again.

@@ -7,6 +7,8 @@ package enum Verdict: Equatable, Sendable {
     case duplicate
     /// PostgreSQL would not take it, for this SQLSTATE; it has been kept as a reject.
     case refused(sqlState: String)
+    /// Valid, but not kept: it came in an atomic request with one that was refused.
+    case aborted
 }
 
 /// Why nothing could be said of a request's events; sending them again is right in every case.
@@ -32,6 +34,12 @@ struct Submission: Sendable {
     let bytes: Int
     /// The key that it came with, for a fair share of the queue.
     var sender: Int64?
+    /// Whether its events are stored together, in a transaction of their own, or not at all.
+    var isAtomic = false
+    /// Valid events that are not kept because of the rejections, counted as rejected.
+    var aborted = 0
+    /// The trace that the request belongs to, as `traceparent`.
+    var trace: String?
 
     /// About what it occupies in memory and in a COPY, for limits.
     var weight: Int { bytes + 128 * (events.count + rejections.count) }

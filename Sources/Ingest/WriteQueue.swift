@@ -14,6 +14,7 @@ actor WriteQueue {
 
     private struct Waiting: Sendable {
         let submission: Submission
+        let since: Deadline
         let answer: Answer
     }
 
@@ -81,6 +82,8 @@ actor WriteQueue {
         let weight = submission.weight
         while !state.hasRoom(for: weight, sender: submission.sender) {
             if !waits || isStopping { return .failure(.overloaded) }
+            let wait = CountedWait(for: "room in the queue")
+            defer { wait.end() }
             await withUnsafeContinuation { waiter in
                 // Asked again: other work of the loop may have come in between.
                 if state.hasRoom(for: weight, sender: submission.sender) || isStopping {
@@ -92,12 +95,15 @@ actor WriteQueue {
         }
         if isFenced { return .failure(.fenced) }
         if isStopping { return .failure(.unavailable("the service is stopping")) }
+        let wait = CountedWait(for: "a flush")
+        defer { wait.end() }
         return await withUnsafeContinuation { answer in
             state.add(
-                Waiting(submission: submission, answer: answer),
+                Waiting(submission: submission, since: .now(), answer: answer),
                 events: submission.events.count,
                 bytes: weight,
-                sender: submission.sender
+                sender: submission.sender,
+                isAlone: submission.isAtomic
             )
             noteFill()
             wakeWriter()
@@ -124,6 +130,7 @@ actor WriteQueue {
 
     private func run(_ index: Int) async {
         let writer = writers[index]
+        await writer.prepare()
         while true {
             if isDue {
                 await write(by: writer)
@@ -160,6 +167,8 @@ actor WriteQueue {
         defer { flushing -= 1 }
         wakeWriter()
         let started = Deadline.now()
+        // They queue in order, so the first has waited longest.
+        if let oldest = batch.first { metrics.queued(for: started.duration(since: oldest.since)) }
         var plan = FlushPlan(batch.map(\.submission), recent: recent)
         do throws(IngestError) {
             try await writer.write(&plan, at: started)
@@ -182,8 +191,10 @@ actor WriteQueue {
         for row in plan.rows {
             let event = plan.event(of: row)
             if event.isFresh { continue }
-            if case .refused = plan.verdicts[row.submission][row.event] { continue }
-            recent.insert(event.identity)
+            switch plan.verdicts[row.submission][row.event] {
+            case .stored, .duplicate: recent.insert(event.identity)
+            case .refused, .aborted: break
+            }
         }
     }
 

@@ -63,6 +63,9 @@ final class Writer {
 
     // MARK: Writing
 
+    /// Gets ready before there is anything to write: the first event is not to wait for a connection.
+    func prepare() async { await flush.connect(deadline: .after(limits.cutTimeout)) }
+
     /// Stores the plan's rows, sets their verdicts and hands their job lines on.
     func write(_ plan: inout FlushPlan, at started: Deadline) async throws(IngestError) {
         let cuts = isCutDue(at: started, adding: plan.rows.count)

@@ -221,9 +221,9 @@ package actor Dispatcher {
             switch await parts.applier.apply(result) {
             case .applied: metrics.lagSeconds.recordNanoseconds((job.age + (now - claimedAt)).nanoseconds)
             case .stale, .dropped: break
-            case .refused(let reason): await report(job.id, .permanent, "the result was refused: \(reason)")
+            case .refused(let reason): await report(job, .permanent, "the result was refused: \(reason)")
             }
-        case .failed(let cause, let message): await report(job.id, cause, message)
+        case .failed(let cause, let message): await report(job, cause, message)
         }
         held.remove(job.id)
         if isStopping { signal() }
@@ -254,7 +254,8 @@ package actor Dispatcher {
                 items: events.items,
                 lo: job.lo,
                 hi: job.hi,
-                body: events.lines
+                body: events.lines,
+                trace: job.trace
             )
         )
         return end(of: job, outcome, items: events.items)
@@ -289,14 +290,14 @@ package actor Dispatcher {
     }
 
     /// Ends a lease in the database, however long that is away; a lease that nobody ends is found by others.
-    private func report(_ id: LeaseID, _ cause: LeaseFailure, _ message: String) async {
-        let failure = FailedLease(id: id, cause: cause, message: message)
+    private func report(_ job: LeasedJob, _ cause: LeaseFailure, _ message: String) async {
+        let failure = FailedLease(id: job.id, cause: cause, message: message)
         var refusals = 0
         while Deadline.now() < stopAt {
             do throws(PostgresError) {
-                let verdict = try await parts.queue.fail([failure])[id]
+                let verdict = try await parts.queue.fail([failure])[job.id]
                 metrics.count(cause, verdict)
-                note(failure, verdict)
+                note(failure, verdict, of: job)
                 return
             } catch {
                 if case .server = error { refusals += 1 }
@@ -309,16 +310,15 @@ package actor Dispatcher {
         }
     }
 
-    private func note(_ failure: FailedLease, _ verdict: FailureVerdict?) {
+    private func note(_ failure: FailedLease, _ verdict: FailureVerdict?, of job: LeasedJob) {
         switch verdict {
         case .dead:
-            logger.warning(
-                "a job is dead",
-                metadata: [
-                    "job": "\(failure.id.job)", "cause": "\(failure.cause.rawValue)",
-                    "message": "\(failure.message.prefix(500))",
-                ]
-            )
+            var fields: Logger.Metadata = [
+                "job": "\(failure.id.job)", "cause": "\(failure.cause.rawValue)",
+                "message": "\(failure.message.prefix(500))",
+            ]
+            if let traceID = job.trace.flatMap(WorkerJob.traceID) { fields["trace_id"] = "\(traceID)" }
+            logger.warning("a job is dead", metadata: fields)
         case .split, .ready: signal()
         case .retry, .cancelled, nil: break
         }

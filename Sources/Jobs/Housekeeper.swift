@@ -2,7 +2,8 @@ package import Logging
 package import Postgres
 package import Reactor
 
-/// Drops what is old: outcomes by the day, and the older generation of the keys that tell duplicates.
+/// Drops what is old: outcomes by the day, the older generation of the keys that tell duplicates, and the end
+/// of the audit trail.
 ///
 /// Any number of nodes may do so at once. Every lock that would hold up writers is waited for only briefly,
 /// and asked for again the next time.
@@ -41,6 +42,8 @@ package struct Housekeeper: Sendable {
             if try await rotateKeys(on: connection, deadline: deadline) {
                 logger.info("rotated the generations of event keys")
             }
+            let trimmed = try await trimAudit(on: connection, deadline: deadline)
+            if trimmed > 0 { logger.notice("trimmed the audit trail", metadata: ["lines": "\(trimmed)"]) }
         } catch {
             logger.debug("housekeeping put off", metadata: ["error": "\(error)"])
         }
@@ -52,25 +55,12 @@ package struct Housekeeper: Sendable {
         on connection: PostgresConnection,
         deadline: Deadline
     ) async throws(PostgresError) -> [String] {
-        let result = try await connection.query(
-            """
-            SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-                WHERE i.inhparent = 'job_outcomes'::regclass AND (regexp_match(
-                    pg_get_expr(c.relpartbound, c.oid), 'TO \\(''([^'']+)''\\)'))[1]::timestamptz
-                        <= now() - make_interval(days => $1)
-                ORDER BY c.relname
-            """,
-            [String(limits.housekeeping.outcomeDays)],
+        try await PartitionKeeper.jobOutcomes.dropExpired(
+            days: limits.housekeeping.outcomeDays,
+            lockTimeout: limits.housekeeping.lock,
+            on: connection,
             deadline: deadline
         )
-        var dropped: [String] = []
-        for name in result.rows.compactMap({ $0[0] }) {
-            // The name is the PartitionKeeper's and needs no quotes. Another node may have been faster.
-            let sql = "SET LOCAL lock_timeout = \(lockMilliseconds); DROP TABLE IF EXISTS \(name)"
-            _ = try await connection.simple(sql, deadline: deadline)
-            dropped.append(name)
-        }
-        return dropped
     }
 
     /// Empties the older generation of `event_keys` and has the two change places, once the newer one is as
@@ -103,6 +93,42 @@ package struct Housekeeper: Sendable {
             deadline: deadline
         )
         return results.last?.value == "t"
+    }
+
+    /// Deletes what of the audit trail is older than its age, and the oldest of what is beyond its length;
+    /// returns how many lines.
+    ///
+    /// The trail says so itself, in one line of the action `audit.trim` with the sum of all that has ever
+    /// gone and the time of the newest of it: whoever reads it knows where it begins to be whole.
+    package func trimAudit(
+        on connection: PostgresConnection,
+        deadline: Deadline
+    ) async throws(PostgresError) -> Int {
+        let result = try await connection.query(
+            """
+            WITH old AS (
+              SELECT n FROM audit WHERE action <> 'audit.trim'
+                AND (at < now() - make_interval(days => $1)
+                     OR n <= (SELECT n FROM audit WHERE action <> 'audit.trim'
+                                ORDER BY n DESC OFFSET $2 LIMIT 1))
+                ORDER BY n LIMIT $3),
+            gone AS (DELETE FROM audit WHERE n IN (SELECT n FROM old) RETURNING at),
+            earlier AS (
+              DELETE FROM audit WHERE action = 'audit.trim' AND EXISTS (SELECT FROM gone) RETURNING detail),
+            noted AS (
+              INSERT INTO audit (actor, action, target, detail)
+                SELECT 'housekeeper', 'audit.trim', 'audit', jsonb_build_object(
+                    'lines', count(*) + (SELECT coalesce(sum((detail->>'lines')::bigint), 0) FROM earlier),
+                    'until', max(at)) FROM gone HAVING count(*) > 0)
+            SELECT count(*) FROM gone
+            """,
+            [
+                "\(limits.housekeeping.auditDays)", "\(limits.housekeeping.auditLinesMax)",
+                "\(limits.housekeeping.auditLinesPerRoundMax)",
+            ],
+            deadline: deadline
+        )
+        return result.rows.first?.first?.flatMap { Int($0) } ?? 0
     }
 
     private var lockMilliseconds: Int64 { limits.housekeeping.lock.milliseconds }

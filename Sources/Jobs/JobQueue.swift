@@ -58,7 +58,8 @@ package struct JobQueue: Sendable {
                     (extract(epoch FROM j.ts_min) * 1000000)::bigint,
                     (extract(epoch FROM j.ts_max) * 1000000)::bigint, j.attempt, j.crashes,
                     (extract(epoch FROM j.timeout) * 1000)::bigint,
-                    (extract(epoch FROM greatest(now() - j.created_at, interval '0')) * 1000)::bigint
+                    (extract(epoch FROM greatest(now() - j.created_at, interval '0')) * 1000)::bigint,
+                    j.traceparent
             """
         let result = try await run(
             sql,
@@ -89,7 +90,8 @@ package struct JobQueue: Sendable {
             attempt: Int(try number(8)),
             crashes: Int(try number(9)),
             timeout: .milliseconds(try number(10)),
-            age: .milliseconds(try number(11))
+            age: .milliseconds(try number(11)),
+            trace: row[12]
         )
     }
 
@@ -206,18 +208,19 @@ package struct JobQueue: Sendable {
                 RETURNING j.id),
         kids AS (
             INSERT INTO jobs (queue, kind, priority, timeout, max_attempts, max_crashes, max_losses, root_id,
-                    depth, stream, lo, hi, ts_min, ts_max, errors)
+                    depth, stream, lo, hi, ts_min, ts_max, errors, traceparent)
                 SELECT queue, kind, priority, timeout, max_attempts, 1, max_losses, coalesce(root_id, id),
-                        depth + 1, stream, r.lo, r.hi, ts_min, ts_max, jsonb_build_array(err)
+                        depth + 1, stream, r.lo, r.hi, ts_min, ts_max, jsonb_build_array(err), traceparent
                     FROM d, LATERAL (VALUES (d.lo, d.lo + (d.hi - d.lo) / 2),
                         (d.lo + (d.hi - d.lo) / 2, d.hi))
                         AS r(lo, hi) WHERE verdict = 'split'),
         buried AS (
             INSERT INTO dead_jobs (id, queue, kind, stream, lo, hi, ts_min, ts_max, root_id, reason, errors,
-                    attempt, crashes, losses)
+                    attempt, crashes, losses, traceparent)
                 SELECT id, queue, kind, stream, lo, hi, ts_min, ts_max, root_id, cause, errors || err,
                         attempt,
-                        crashes + (cause IN ('crash', 'timeout'))::int, losses + (cause = 'lost')::int
+                        crashes + (cause IN ('crash', 'timeout'))::int, losses + (cause = 'lost')::int,
+                        traceparent
                     FROM d WHERE verdict = 'dead'),
         outcomes AS (
             INSERT INTO job_outcomes (id, token, status, queue)

@@ -111,6 +111,12 @@ package struct HousekeepingLimits: Sendable {
     package var outcomeDays = 7
     /// Events without a time of their own are held to be the same for at least so long.
     package var dedupWindow = Duration.seconds(7 * 86_400)
+    /// Lines of the audit trail are kept for so long, in days: a year and a month to look back on it.
+    package var auditDays = 400
+    /// The newest lines that are kept, however young the others are: half a hundred megabytes at the most.
+    package var auditLinesMax = 100_000
+    /// Lines that one round deletes at the most, so that its transaction stays short.
+    package var auditLinesPerRoundMax = 20_000
     /// Locks that stop writers are asked for with this patience, and given up otherwise until the next time.
     package var lock = Duration.seconds(2)
 

@@ -32,6 +32,8 @@ package struct LeasedJob: Equatable, Sendable {
     package var timeout: Duration
     /// How long after its cut it was claimed.
     package var age: Duration
+    /// The trace that one of the requests named whose events it covers, as `traceparent`.
+    package var trace: String?
 }
 
 /// Why a lease ends without a result.

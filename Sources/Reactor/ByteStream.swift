@@ -27,6 +27,8 @@ package final class ByteStream: @unchecked Sendable {
     package let loop: EventLoop
     private var descriptor: Descriptor?
     private let watch: Watch
+    /// A socket's own calls are cheaper than those of files.
+    private let isSocket: Bool
 
     /// Takes over `descriptor`, makes it nonblocking and registers it.
     ///
@@ -34,10 +36,16 @@ package final class ByteStream: @unchecked Sendable {
     ///
     /// - Throws: ``SystemError`` when the kernel refuses; the descriptor is closed then.
     package convenience init(_ descriptor: consuming Descriptor, on loop: EventLoop) throws(SystemError) {
-        try self.init(descriptor, on: loop, isConnecting: false)
+        try self.init(descriptor, on: loop, isSocket: false)
     }
 
-    init(_ descriptor: consuming Descriptor, on loop: EventLoop, isConnecting: Bool) throws(SystemError) {
+    init(
+        _ descriptor: consuming Descriptor,
+        on loop: EventLoop,
+        isSocket: Bool,
+        isConnecting: Bool = false
+    ) throws(SystemError) {
+        self.isSocket = isSocket
         try descriptor.makeNonblocking()
         let events = EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue
         watch = try loop.register(descriptor.raw, events: events)
@@ -73,10 +81,13 @@ package final class ByteStream: @unchecked Sendable {
         assert(loop.isCurrent)
         guard descriptor != nil else { throw .closed }
         guard watch.isReadable else { return .wouldBlock }
-        let raw = watch.raw
+        let (raw, isSocket) = (watch.raw, isSocket)
         let count = buffer.fill(atMost: atMost) { room in
             while true {
-                let count = Glibc.read(raw, room.baseAddress, room.count)
+                let count =
+                    isSocket
+                    ? recv(raw, room.baseAddress, room.count, 0)
+                    : Glibc.read(raw, room.baseAddress, room.count)
                 if count >= 0 || errno != EINTR { return count }
             }
         }
@@ -113,11 +124,14 @@ package final class ByteStream: @unchecked Sendable {
         assert(loop.isCurrent)
         guard descriptor != nil else { throw .closed }
         guard watch.isWritable else { return 0 }
-        let raw = watch.raw
+        let (raw, isSocket) = (watch.raw, isSocket)
         let count = bytes.withUnsafeBytes { all in
             let rest = UnsafeRawBufferPointer(rebasing: all[offset...])
             while true {
-                let count = Glibc.write(raw, rest.baseAddress, rest.count)
+                let count =
+                    isSocket
+                    ? send(raw, rest.baseAddress, rest.count, 0)
+                    : Glibc.write(raw, rest.baseAddress, rest.count)
                 if count >= 0 || errno != EINTR { return count }
             }
         }
@@ -149,6 +163,8 @@ package final class ByteStream: @unchecked Sendable {
         assert(loop.isCurrent)
         guard descriptor != nil else { throw .closed }
         if watch.isReadable { return }
+        let wait = CountedWait(for: "bytes to read")
+        defer { wait.end() }
         try Self.check(
             await withUnsafeContinuation { continuation in
                 // Suspending may let the loop turn before this runs, so the question is asked again.
@@ -157,15 +173,28 @@ package final class ByteStream: @unchecked Sendable {
                     return
                 }
                 precondition(watch.reader == nil, "one task reads a stream at a time")
-                watch.reader = Watch.Waiter(deadline: deadline, continuation: continuation)
+                watch.reader = .task(continuation, deadline: deadline)
                 loop.noteDeadline(of: watch)
             }
         )
     }
 
-    /// Has a wait for reading look again at whether it is over; nothing when nobody waits.
+    /// Calls `body` once, on the loop: when a read would not wait, at `deadline`, or when the stream closes.
+    ///
+    /// What waits so holds no task and none of its stack.
+    package func whenReadable(deadline: Deadline, _ body: @escaping () -> Void) {
+        assert(loop.isCurrent)
+        if isClosed || watch.isReadable { return body() }
+        precondition(watch.reader == nil, "one task reads a stream at a time")
+        watch.reader = .call({ _ in body() }, deadline: deadline)
+        loop.noteDeadline(of: watch)
+    }
+
+    /// Has whoever waits to read ask the kernel now.
     package func wakeReader() {
         assert(loop.isCurrent)
+        guard descriptor != nil else { return }
+        watch.isReadable = true
         watch.finishReader(.ready)
     }
 
@@ -174,6 +203,8 @@ package final class ByteStream: @unchecked Sendable {
         assert(loop.isCurrent)
         guard descriptor != nil else { throw .closed }
         if watch.isWritable { return }
+        let wait = CountedWait(for: "room to write")
+        defer { wait.end() }
         try Self.check(
             await withUnsafeContinuation { continuation in
                 if isClosed || watch.isWritable {
@@ -181,7 +212,7 @@ package final class ByteStream: @unchecked Sendable {
                     return
                 }
                 precondition(watch.writer == nil, "one task writes a stream at a time")
-                watch.writer = Watch.Waiter(deadline: deadline, continuation: continuation)
+                watch.writer = .task(continuation, deadline: deadline)
                 loop.noteDeadline(of: watch)
             }
         )

@@ -51,14 +51,16 @@ package final class DescriptorWatch: @unchecked Sendable {
     }
 
     private func untilEvent(deadline: Deadline) async -> WaitOutcome {
-        await withUnsafeContinuation { continuation in
+        let wait = CountedWait(for: "a descriptor")
+        defer { wait.end() }
+        return await withUnsafeContinuation { continuation in
             // Suspending may let the loop turn before this runs: the event may have come.
             if isCancelled || watch.isReadable || watch.isWritable {
                 continuation.resume(returning: isCancelled ? .closed : .ready)
                 return
             }
             precondition(watch.reader == nil, "one task waits on a watch at a time")
-            watch.reader = Watch.Waiter(deadline: deadline, continuation: continuation)
+            watch.reader = .task(continuation, deadline: deadline)
             watch.onEvent = { $0.finishReader(.ready) }
             loop.noteDeadline(of: watch)
         }

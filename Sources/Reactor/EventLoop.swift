@@ -7,6 +7,7 @@
 // code of system calls; bytes and values come out of it. It knows nothing of HTTP, PostgreSQL or workers.
 
 import CSystem
+import DequeModule
 import Glibc
 import Synchronization
 
@@ -32,8 +33,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     private var timers = TimerQueue<TimerToken>()
     private var sleepers: [UInt64: UnsafeContinuation<Void, Never>] = [:]
     private var sleepersStarted: UInt64 = 0
-    /// Tasks that let the others have a turn.
-    private var waitingForTurn: [UnsafeContinuation<Void, Never>] = []
+    private var turnWaiters: Deque<UnsafeContinuation<Void, Never>> = []
 
     /// Looked at by a ``LoopMonitor``.
     let activity = LoopActivity()
@@ -132,11 +132,18 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
 
     // MARK: Time
 
+    /// When the present turn began: as exact as it matters for most deadlines, without asking the clock.
+    ///
+    /// On the loop only.
+    package private(set) var turnBegan = Deadline.now()
+
     /// Suspends until `deadline`; returns early when the task is cancelled.
     ///
     /// On the loop only.
     package func sleep(until deadline: Deadline, isolation: isolated (any Actor)? = #isolation) async {
         assert(isCurrent)
+        let wait = CountedWait(for: "a timer")
+        defer { wait.end() }
         sleepersStarted += 1
         let id = sleepersStarted
         await withTaskCancellationHandler {
@@ -160,13 +167,12 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
         await sleep(until: .after(duration), isolation: isolation)
     }
 
-    /// Suspends until the loop has looked at the kernel again, and everybody who was woken by that has run.
+    /// Lets everybody else on the loop go first, who has something to do or about to come from the kernel.
     ///
-    /// For work that would take long in one piece: `Task.yield()` lets other tasks run, but no socket be
-    /// read. On the loop only.
-    package func nextTurn() async {
+    /// For long work that never has to wait. On the loop only.
+    package func nextTurn(isolation: isolated (any Actor)? = #isolation) async {
         assert(isCurrent)
-        await withUnsafeContinuation { waitingForTurn.append($0) }
+        await withUnsafeContinuation { turnWaiters.append($0) }
     }
 
     // MARK: Descriptors
@@ -228,27 +234,27 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     }
 
     private func run() {
+        activity.thread.withLock { $0 = .current() }
         threadID.store(csystem_thread_id(), ordering: .releasing)
         var events = [epoll_event](repeating: csystem_epoll_event(0, 0), count: Self.eventsMax)
         while !isStopping.load(ordering: .acquiring) {
             let count = epoll_wait(epoll.raw, &events, CInt(events.count), timeoutMilliseconds())
             precondition(count >= 0 || errno == EINTR, "epoll_wait fails only when interrupted")
             let began = Deadline.now()
+            turnBegan = began
             activity.begin(began)
-            let waiting = waitingForTurn
-            waitingForTurn.removeAll(keepingCapacity: true)
             for index in 0..<Int(max(count, 0)) { receive(events[index]) }
             runJobs()
-            for continuation in waiting { continuation.resume() }
             expireTimers()
             runJobs()
+            resumeTurnWaiter()
             activity.end()
             onTurn?(Deadline.now().duration(since: began))
         }
     }
 
     private func timeoutMilliseconds() -> CInt {
-        if !jobs.isEmpty || !waitingForTurn.isEmpty { return 0 }
+        if !jobs.isEmpty || !turnWaiters.isEmpty { return 0 }
         guard let next = timers.next else { return -1 }
         let now = Deadline.now()
         if next <= now { return 0 }
@@ -295,6 +301,13 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
             for job in batch { job.runSynchronously(isolatedTo: serial, taskExecutor: task) }
             batch.removeAll(keepingCapacity: true)
         }
+    }
+
+    /// One a turn, however many there are: a turn takes no longer for it than one piece of long work.
+    private func resumeTurnWaiter() {
+        guard let waiter = turnWaiters.popFirst() else { return }
+        waiter.resume()
+        runJobs()
     }
 
     private func expireTimers() {

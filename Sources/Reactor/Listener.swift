@@ -62,7 +62,7 @@ package final class Listener: @unchecked Sendable {
                     continuation.resume(returning: descriptor == nil ? .closed : .ready)
                     return
                 }
-                watch.reader = Watch.Waiter(deadline: .never, continuation: continuation)
+                watch.reader = .task(continuation, deadline: .never)
             }
             if case .closed = outcome { throw .closed }
         }
@@ -101,7 +101,7 @@ package final class Listener: @unchecked Sendable {
             // Answers are written whole; waiting for more (Nagle) would only delay them. Fails for Unix
             // sockets.
             try? setSocketOption(TCP_NODELAY, level: CInt(IPPROTO_TCP), of: descriptor.raw)
-            return Accepted(stream: try ByteStream(descriptor, on: loop), peer: peer)
+            return Accepted(stream: try ByteStream(descriptor, on: loop, isSocket: true), peer: peer)
         } catch {
             throw .system(error)
         }
@@ -172,6 +172,6 @@ extension ByteStream {
         var storage = target.storage
         let result = withSocketAddress(&storage) { Glibc.connect(raw, $0, target.length) }
         if result == -1, errno != EINPROGRESS { throw SystemError(call: "connect", code: errno) }
-        return try ByteStream(opened, on: loop, isConnecting: true)
+        return try ByteStream(opened, on: loop, isSocket: true, isConnecting: true)
     }
 }

@@ -7,6 +7,8 @@ final class LoopActivity: Sendable {
     /// When the turn under way began; 0 while the loop waits for the kernel.
     private let began = Atomic<UInt64>(0)
     private let label = Atomic<Int>(0)
+    /// The loop's thread; `nil` before it runs.
+    let thread = Mutex<ProbedThread?>(nil)
 
     func begin(_ now: Deadline) {
         label.store(0, ordering: .relaxed)
@@ -34,6 +36,25 @@ package struct LoopStall: Equatable, Sendable {
     package let label: Int
     /// So far: the turn is not over yet.
     package let lasted: Duration
+    /// The functions under way on the loop's thread, the innermost first; empty when the thread could not be
+    /// looked at.
+    package let backtrace: [String]
+}
+
+/// Says where a thread is.
+private enum Backtrace {
+    private static let framesMax = 48
+    /// How long a thread is given to show its stack; one that runs does so at once.
+    private static let patience = Duration.milliseconds(100)
+
+    static func current(of thread: ProbedThread) -> [String] {
+        guard let picture = StackProbe.picture(of: thread, deadline: .after(patience)) else { return [] }
+        let code = LoadedCode.current()
+        return picture.addresses(atMost: framesMax, in: code).enumerated().compactMap { depth, address in
+            // A call may be a function's last instruction, so that it returns to the next function's first.
+            code.description(of: depth == 0 ? address : address - 1)
+        }
+    }
 }
 
 /// A thread that looks at loops from outside and tells of turns that do not end.
@@ -82,7 +103,14 @@ package final class LoopMonitor: Sendable {
                     reported[index] != (stall.began, stall.label)
                 else { continue }
                 reported[index] = (stall.began, stall.label)
-                report(LoopStall(loop: index, label: stall.label, lasted: stall.lasted))
+                report(
+                    LoopStall(
+                        loop: index,
+                        label: stall.label,
+                        lasted: stall.lasted,
+                        backtrace: loop.activity.thread.withLock { $0 }.map(Backtrace.current) ?? []
+                    )
+                )
             }
         }
     }

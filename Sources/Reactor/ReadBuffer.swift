@@ -59,8 +59,10 @@ package struct ReadBuffer: Sendable {
         }
         let needed = unread + count
         if bytes.count < needed {
-            let grown = max(needed, bytes.count * 2)
-            bytes.append(contentsOf: repeatElement(0, count: grown - bytes.count))
+            let missing = max(needed, bytes.count * 2) - bytes.count
+            // Not `repeatElement`: without the optimizer the library appends each of its elements by code
+            // that asks for types under a lock, and loops wait for each other.
+            bytes.append(addingCapacity: missing) { $0.append(repeating: 0, count: missing) }
         }
     }
 }

@@ -29,9 +29,24 @@ final class Watch {
     /// Called for every event in place of the waiters, where set.
     var onEvent: ((Watch) -> Void)?
 
-    struct Waiter {
-        let deadline: Deadline
-        let continuation: UnsafeContinuation<WaitOutcome, Never>
+    /// Who is told once that the wait is over.
+    enum Waiter {
+        case task(UnsafeContinuation<WaitOutcome, Never>, deadline: Deadline)
+        /// For waits that are to cost less memory than a task does.
+        case call((WaitOutcome) -> Void, deadline: Deadline)
+
+        var deadline: Deadline {
+            switch self {
+            case .task(_, let deadline), .call(_, let deadline): deadline
+            }
+        }
+
+        func resume(_ outcome: WaitOutcome) {
+            switch self {
+            case .task(let continuation, _): continuation.resume(returning: outcome)
+            case .call(let body, _): body(outcome)
+            }
+        }
     }
 
     init(raw: CInt, generation: UInt32) {
@@ -58,13 +73,13 @@ final class Watch {
     func finishReader(_ outcome: WaitOutcome) {
         guard let waiter = reader else { return }
         reader = nil
-        waiter.continuation.resume(returning: outcome)
+        waiter.resume(outcome)
     }
 
     func finishWriter(_ outcome: WaitOutcome) {
         guard let waiter = writer else { return }
         writer = nil
-        waiter.continuation.resume(returning: outcome)
+        waiter.resume(outcome)
     }
 
     /// The earliest deadline that anybody waits with.

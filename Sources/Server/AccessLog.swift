@@ -4,7 +4,7 @@ import Reactor
 
 /// Logs one of each so many requests, and every one that failed here.
 ///
-/// No line holds a key: of the query, what an item named `key` says is masked.
+/// No line holds a key: of the query, the value of every item is masked whose name sounds like one.
 package struct AccessLog: Sendable {
     private let logger: Logger
     private let every: UInt64
@@ -59,10 +59,19 @@ extension RequestHead {
         let text = String(decoding: item, as: UTF8.self)
         guard let separator = item.firstIndex(of: UInt8(ascii: "=")) else { return text }
         let raw = Array(item[..<separator])
-        // Escapes may spell the name; where they are broken it may be anything.
-        guard let name = try? QueryItems(raw.span).items.first?.name ?? "", name.lowercased() != "key" else {
+        // Escapes may spell the name; where they are broken it may be anything. A value may hold items
+        // itself, with separators of old.
+        guard let read = try? QueryItems(Array(item).span).items.first, !soundsSecret(read.name),
+            !(read.value.contains("=") && soundsSecret(read.value))
+        else {
             return String(decoding: raw, as: UTF8.self) + "=***"
         }
         return text
+    }
+
+    /// Whether a secret is likely to be under this name; those who guess wrongly how a key is shown show one.
+    private static func soundsSecret(_ name: String) -> Bool {
+        let name = name.lowercased()
+        return ["key", "token", "secret", "auth", "pass"].contains { name.contains($0) }
     }
 }

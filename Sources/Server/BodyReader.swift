@@ -38,17 +38,9 @@ package final class BodyReader {
     /// Of the body as it was sent.
     private(set) var consumedBytes = 0
     private var waited = Duration.zero
-    /// Bytes read and made since other connections of the loop last had a turn.
-    private var bytesSinceTurn = 0
     private var started = Deadline.never
     /// Set once the body's framing has broken a rule: what follows cannot be trusted to be a request.
     private(set) var hasFailed = false
-
-    /// About half a millisecond's worth of inflating.
-    ///
-    /// A client that sends fast enough would otherwise have the loop for itself until its body ends, which
-    /// may inflate to 200 times its size.
-    static let turnBytesMax = 512 << 10
 
     init(connection: ConnectionIO, inflateLimits: InflateLimits) {
         self.connection = connection
@@ -84,14 +76,10 @@ package final class BodyReader {
     ///   `HTTPLimits.bodyProgressTimeout` or comes slower than `bodyBytesPerSecondMin` in the long run.
     package func next(into buffer: inout [UInt8], until deadline: Deadline) async throws(BodyError) -> Step {
         try beginInflation()
+        let before = buffer.count
         while true {
-            if bytesSinceTurn >= Self.turnBytesMax {
-                bytesSinceTurn = 0
-                await connection.stream.loop.nextTurn()
-            }
-            let before = buffer.count
             if try take(into: &buffer) {
-                bytesSinceTurn += buffer.count - before
+                if connection.isDue(after: buffer.count - before) { await connection.makeWay() }
                 return .bytes
             }
             if decoder.isComplete {
@@ -135,6 +123,13 @@ package final class BodyReader {
     /// Reads nothing for a while; the time does not count as the client's.
     package func pause(for duration: Duration) async {
         await connection.stream.loop.sleep(for: duration)
+    }
+
+    /// Asks a client that waits for it to send the body, ahead of an answer that begins before its end.
+    package func invite() async throws(BodyError) {
+        if !mustInvite { return }
+        mustInvite = false
+        try check(await connection.invite())
     }
 
     /// Lets go of what the request needed: an idle connection holds no window to inflate with.
@@ -213,10 +208,7 @@ package final class BodyReader {
 
     /// Reads from the socket; `false` when `deadline`, the handler's own, came first.
     private func fill(until deadline: Deadline) async throws(BodyError) -> Bool {
-        if mustInvite {
-            mustInvite = false
-            try check(await connection.invite())
-        }
+        try await invite()
         let start = Deadline.now()
         let patience = start.advanced(by: try patienceLeft())
         let outcome = await connection.fill(until: min(deadline, patience))
@@ -225,7 +217,6 @@ package final class BodyReader {
         case .success(0): throw fail(.incompleteBody)
         case .success(let count):
             received += count
-            bytesSinceTurn += count
             return true
         case .failure(.timedOut) where deadline < patience: return false
         case .failure(.timedOut): throw fail(.bodyTimedOut)

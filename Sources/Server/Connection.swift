@@ -18,7 +18,8 @@ struct ConnectionContext: Sendable {
 /// One client's connection: reads requests, has them answered, writes the answers, in order.
 ///
 /// One task on one loop, straight down; it waits only when the socket has nothing, takes nothing, or an
-/// answer is not ready. Everything here belongs to that loop.
+/// answer is not ready. When no request comes for a while the task ends, which is most of an idle
+/// connection's memory, and another one begins with the next bytes. Everything here belongs to that loop.
 final class Connection {
     private let context: ConnectionContext
     /// The other end of the socket.
@@ -31,16 +32,17 @@ final class Connection {
     private(set) var countedAddress: SocketAddress?
     private let io: ConnectionIO
     private let body: BodyReader
-    private var parser: RequestParser
-    private var head = RequestHead()
-    private var date = DateCache()
+    private let date: DateCache
     private var mustClose = false
+    private var isHeadRefused = false
     private let nextNumber: () -> UInt64
     private let requestFlush: () -> Void
     private var isFlushRequested = false
 
-    /// Whether it waits for a request of which nothing has come: closing it then loses nothing.
-    private var isIdle = false
+    /// When it will have waited too long for a request; `nil` while there is one.
+    private var idleEnd: Deadline?
+    /// Whether the PROXY header is still to come, so that closing loses nothing.
+    private var isLearning: Bool
     /// Whether answers announce the end of the connection and no further request is read.
     private var isDraining: Bool { io.isDraining }
 
@@ -51,6 +53,7 @@ final class Connection {
     ///   - countedAddress: Whose connections it has been counted with.
     ///   - context: What it shares with others.
     ///   - pool: The buffers of its loop.
+    ///   - date: The time of its loop, for answers.
     ///   - nextNumber: Makes the next request's number.
     ///   - requestFlush: Has ``flushAnswers()`` called when this connection's task next waits.
     init(
@@ -58,28 +61,42 @@ final class Connection {
         countedAddress: SocketAddress?,
         context: ConnectionContext,
         pool: BufferPool,
+        date: DateCache,
         nextNumber: @escaping () -> UInt64,
         requestFlush: @escaping () -> Void
     ) {
         self.context = context
+        self.date = date
         self.nextNumber = nextNumber
         self.requestFlush = requestFlush
         peer = accepted.peer
         origin = Client(address: peer, isLocal: peer.isLoopback)
         client = origin
         self.countedAddress = countedAddress
+        isLearning = context.expectsProxyHeader
         io = ConnectionIO(stream: accepted.stream, context: context, pool: pool)
         body = BodyReader(connection: io, inflateLimits: context.inflation)
-        parser = RequestParser(limits: context.limits)
     }
 
-    /// Serves the connection until it ends, and closes it.
-    func run() async {
+    /// What a run has come to.
+    enum Outcome {
+        /// The connection is closed.
+        case ended
+        /// Nothing has come for a while: it is to be run again ``whenAwake(_:)``.
+        case asleep
+    }
+
+    /// Serves the connection until it ends, and closes it, or until it falls asleep.
+    func run() async -> Outcome {
+        // Here rather than stored, where each use would copy it and be checked for exclusivity.
+        var head = RequestHead()
         do throws(StreamError) {
-            if try await learnOrigin() {
-                while try await readHead() {
-                    try await answer()
-                    if mustClose { break }
+            let isWelcome = isLearning ? try await learnOrigin() : true
+            reading: while isWelcome, !mustClose {
+                switch try await readHead(into: &head) {
+                case .request: try await answer(head)
+                case .nothing: break reading
+                case .silence: return .asleep
                 }
             }
             if !io.output.isEmpty { try await io.flush() }
@@ -88,12 +105,21 @@ final class Connection {
             // The client is gone or does not read: there is nobody to tell.
         }
         io.close()
+        return .ended
     }
 
-    /// Ends the connection as soon as nothing is lost by it: at once when it is idle.
+    /// Calls `body` when there is a reason to run again: bytes, the idle timeout, or the end.
+    func whenAwake(_ body: @escaping () -> Void) {
+        io.stream.whenReadable(deadline: idleEnd ?? .now(), body)
+    }
+
+    /// Has it read no request that does not come now.
+    ///
+    /// What an idle client has sent already is still answered: it may have arrived a moment ago.
     func drain() {
         io.isDraining = true
-        if isIdle { close() } else { io.stream.wakeReader() }
+        // Before the PROXY header nobody has asked for anything.
+        if isLearning { close() } else { io.stream.wakeReader() }
     }
 
     /// Ends the connection now, whatever it does.
@@ -103,11 +129,9 @@ final class Connection {
 
     // MARK: Reading
 
-    /// Lets the proxy say who the client is, where one has to; `false` when there is nothing to be served.
+    /// Lets the proxy say who the client is; `false` when there is nothing to be served.
     private func learnOrigin() async throws(StreamError) -> Bool {
-        guard context.expectsProxyHeader else { return true }
-        isIdle = true
-        defer { isIdle = false }
+        defer { isLearning = false }
         guard !isDraining,
             let header = try await io.readProxyHeader(until: .after(context.limits.headTimeout))
         else {
@@ -132,8 +156,17 @@ final class Connection {
         return true
     }
 
-    /// Reads until a request's head is complete; `false` when no further request is to be answered.
-    private func readHead() async throws(StreamError) -> Bool {
+    private enum Arrival {
+        case request
+        /// No further request is to be answered.
+        case nothing
+        /// No request yet, and for so long that the task may end.
+        case silence
+    }
+
+    /// Reads until a request's head is complete.
+    private func readHead(into head: inout RequestHead) async throws(StreamError) -> Arrival {
+        var parser = RequestParser(limits: context.limits)
         var deadline: Deadline?
         while true {
             do throws(RequestError) {
@@ -142,62 +175,68 @@ final class Connection {
                 }
                 if let used {
                     io.input.consume(used)
-                    parser = RequestParser(limits: context.limits)
-                    return true
+                    return .request
                 }
             } catch {
                 refuse(error)
-                return false
+                return .nothing
             }
             if !io.output.isEmpty { try await io.flushReusing() }
             if io.input.isEmpty {
-                if try await waitForRequest() { continue }
-                return false
+                let arrival = try await waitForRequest()
+                if case .request = arrival { continue }
+                return arrival
             }
             let end = deadline ?? .after(context.limits.headTimeout)
             deadline = end
             switch await io.fill(until: end) {
-            case .success(0): return false
+            case .success(0): return .nothing
             case .success: continue
             case .failure(.timedOut):
                 refuse(.headTimedOut)
-                return false
+                return .nothing
             case .failure(let error): throw error
             }
         }
     }
 
-    /// Reads the first bytes of a request; `false` when none is to come.
-    private func waitForRequest() async throws(StreamError) -> Bool {
-        isIdle = true
-        defer { isIdle = false }
-        let deadline = Deadline.after(context.limits.idleTimeout)
-        while !isDraining {
+    /// Reads the first bytes of a request.
+    private func waitForRequest() async throws(StreamError) -> Arrival {
+        let end = idleEnd ?? io.stream.loop.turnBegan.advanced(by: context.limits.idleTimeout)
+        idleEnd = end
+        while true {
             switch try io.tryFill() {
-            case .bytes: return true
-            case .endOfStream: return false
+            case .bytes:
+                idleEnd = nil
+                return .request
+            case .endOfStream: return .nothing
             // A stream counts as readable until a read has found nothing: a new connection may still be idle.
             case .wouldBlock:
+                if isDraining { return .nothing }
                 io.releaseBuffers()
-                try await waitForBytes(until: deadline)
+                if try await waitForBytes(until: end) == false { return .silence }
             }
         }
-        return false
     }
 
-    private func waitForBytes(until deadline: Deadline) async throws(StreamError) {
+    /// Waits for something to read; `false` when nothing has come for a while, and may yet until `end`.
+    private func waitForBytes(until end: Deadline) async throws(StreamError) -> Bool {
+        let nap = io.stream.loop.turnBegan.advanced(by: context.limits.napTimeout)
         do throws(StreamError) {
-            try await io.stream.untilReadable(deadline: deadline)
+            try await io.stream.untilReadable(deadline: min(end, nap))
+            return true
         } catch {
-            if error == .timedOut { context.metrics.reached(.idleTimeout) }
+            guard error == .timedOut else { throw error }
+            if nap < end { return false }
+            context.metrics.reached(.idleTimeout)
             throw error
         }
     }
 
     // MARK: Answering
 
-    private func answer() async throws(StreamError) {
-        let started = Deadline.now()
+    private func answer(_ head: RequestHead) async throws(StreamError) {
+        let started = io.stream.loop.turnBegan
         client = context.proxies.client(of: origin, head)
         let request: Request
         let response: Response
@@ -215,7 +254,7 @@ final class Connection {
             body.begin(head, at: started)
             response = await respond(to: request, verdict, with: handler)
         case .methodNotAllowed(let allow):
-            request = plainRequest(at: started)
+            request = plainRequest(head, at: started)
             let status = head.method == .other ? 501 : 405
             var refusal = request.problem(
                 status,
@@ -225,11 +264,11 @@ final class Connection {
             refusal.fields.append(("Allow", allow))
             response = refusal
         case .options(let allow):
-            request = plainRequest(at: started)
+            request = plainRequest(head, at: started)
             let fields = [("Allow", allow)] + context.access.preflight(head, allow: allow)
             response = Response(status: 204, contentType: nil, fields: fields, bytes: [])
         case .notFound:
-            request = plainRequest(at: started)
+            request = plainRequest(head, at: started)
             response = request.problem(404, "not_found", "There is nothing at this path.")
         }
         context.metrics.answered(status: response.status, after: Deadline.now().duration(since: started))
@@ -237,7 +276,7 @@ final class Connection {
         try await write(response, to: request)
     }
 
-    private func plainRequest(at started: Deadline) -> Request {
+    private func plainRequest(_ head: RequestHead, at started: Deadline) -> Request {
         body.begin(head, at: started)
         return Request(head: head, parameters: [:], peer: client.address, number: nextNumber())
     }
@@ -273,7 +312,7 @@ final class Connection {
     }
 
     private func write(_ response: Response, to request: Request) async throws(StreamError) {
-        decideFate(after: response)
+        decideFate(of: request, after: response)
         io.reserveOutput()
         let before = io.output.count
         var encoded = ResponseHead(
@@ -282,10 +321,10 @@ final class Connection {
             fields: response.fields,
             framing: .none,
             closes: mustClose,
-            date: date.bytes()
+            date: date.bytes
         )
-        encoded.announcesKeepAlive = head.versionMinor == 0 && !mustClose
-        let isHead = head.method == .head
+        encoded.announcesKeepAlive = request.head.versionMinor == 0 && !mustClose
+        let isHead = request.head.method == .head
         switch response.body {
         case .bytes(let bytes):
             encoded.framing = response.status == 204 || response.status == 304 ? .none : .length(bytes.count)
@@ -293,10 +332,13 @@ final class Connection {
             if !isHead { io.output += bytes }
             io.answerBytes = io.output.count - before
             io.countBuffers()
-            if io.noteAnswer() { try await io.flushReusing() }
+            if io.noteAnswer() {
+                try await io.flushReusing()
+                await io.makeWay()
+            }
         case .stream(let produce):
             defer { io.releaseCoder() }
-            let isChunked = head.versionMinor >= 1
+            let isChunked = request.head.versionMinor >= 1
             if !isChunked { mustClose = true }
             encoded.closes = mustClose
             encoded.framing = isChunked ? .chunked : .untilClose
@@ -304,21 +346,29 @@ final class Connection {
             io.answerBytes = io.output.count - before
             try await io.flush()
             if isHead { return }
-            let writer = ResponseWriter(io, isChunked: isChunked, isCoded: response.isCoded)
+            let writer = ResponseWriter(io, body, isChunked: isChunked, isCoded: response.isCoded)
             try await produce(writer)
             try await writer.finish()
+            if writer.closes { mustClose = true }
+            if response.readsBody { leaveBody() }
         }
     }
 
     /// Decides whether the connection goes on: not when the client or we end it, nor when a body lies in the
     /// way.
-    private func decideFate(after response: Response) {
+    private func decideFate(of request: Request, after response: Response) {
+        if response.closes || isDraining || !request.head.keepsAlive { mustClose = true }
+        if !response.readsBody { leaveBody() }
+    }
+
+    private func leaveBody() {
         body.end()
-        if response.closes || isDraining || !head.keepsAlive || body.hasFailed { mustClose = true }
+        if body.hasFailed { mustClose = true }
         if !mustClose, !body.isComplete, !body.discardBuffered() { mustClose = true }
     }
 
     private func refuse(_ error: RequestError) {
+        isHeadRefused = true
         if let limit = ServerLimit(error) { context.metrics.reached(limit) }
         let number = nextNumber()
         refuse(Problem(error, requestID: RequestID(number: number).text), number: number)
@@ -335,7 +385,7 @@ final class Connection {
             fields: fields,
             framing: .length(bytes.count),
             closes: true,
-            date: date.bytes()
+            date: date.bytes
         ).append(to: &io.output) { RequestID.appendField(number: number, to: &$0) }
         io.output += bytes
         logRefusal(number, problem.status)
@@ -381,6 +431,8 @@ final class Connection {
     private static let lingerMax = Duration.seconds(5)
     private static let lingerSilenceMax = Duration.seconds(1)
     private static let lingerBytesMax = 64 << 20
+    /// Of a head that was refused: who sends much more of it does not read.
+    private static let lingerHeadBytesMax = 256 << 10
 
     /// Lets the client read the last answer.
     ///
@@ -390,11 +442,12 @@ final class Connection {
         io.stream.shutdownWrites()
         let end = Deadline.after(Self.lingerMax)
         var discarded = 0
-        while discarded < Self.lingerBytesMax {
+        while discarded < (isHeadRefused ? Self.lingerHeadBytesMax : Self.lingerBytesMax) {
             io.input.removeAll()
             let deadline = min(end, .after(Self.lingerSilenceMax))
             guard case .success(let count) = await io.fill(until: deadline), count > 0 else { return }
             discarded += count
+            if io.isDue(after: count) { await io.makeWay() }
         }
     }
 }

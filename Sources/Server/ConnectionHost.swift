@@ -15,16 +15,21 @@ actor ConnectionHost {
     private var isDraining = false
     private var emptied: [CheckedContinuation<Void, Never>] = []
 
+    /// Connections that are accepted before the loop's others get their turn.
+    private static let burstMax = 64
     /// How long accepting pauses when descriptors have run out: some connection ends in the meantime.
     private static let exhaustionPause = Duration.milliseconds(100)
 
     private let pool = BufferPool()
+    private let date: DateCache
+    private let ledger = WorkLedger()
 
     init(loop: EventLoop, context: ConnectionContext, numbers: UInt64, logger: Logger) {
         self.loop = loop
         self.context = context
         self.logger = logger
         requests = numbers
+        date = DateCache(loop: loop)
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
@@ -45,9 +50,13 @@ actor ConnectionHost {
     }
 
     private func accept(on listener: Listener) async {
+        var burst = 0
         while !isDraining {
             do throws(StreamError) {
                 admit(try await listener.accept())
+                burst += 1
+                // Thousands may come at once, and those who are connected are not to wait for them all.
+                if burst % Self.burstMax == 0 { await loop.nextTurn() }
             } catch {
                 guard case .system(let failure) = error else { return }
                 logger.warning("cannot accept connections", metadata: ["error": "\(failure)"])
@@ -80,12 +89,12 @@ actor ConnectionHost {
             countedAddress: isProxy ? nil : newcomer.peer,
             context: context,
             pool: pool,
+            date: date,
             nextNumber: { self.nextNumber() },
             requestFlush: { self.flushLater(number) }
         )
         context.metrics.connectionOpened()
-        // Ends with the connection; `drain` sees to it that every connection ends.
-        Task(executorPreference: loop) { await self.serve(number) }
+        startServing(number)
     }
 
     private func refuse(_ newcomer: Accepted, _ limit: ServerLimit) {
@@ -106,7 +115,7 @@ actor ConnectionHost {
             fields: [("Retry-After", "1")],
             framing: .length(body.count),
             closes: true,
-            date: HTTPDate(secondsSince1970: WallClock.microseconds() / 1_000_000).bytes
+            date: date.bytes
         ).append(to: &output) { RequestID.appendField(number: number, to: &$0) }
         // Best effort: nobody can wait for a client that there is no room for. What it has sent already is
         // taken out of the socket, because closing with unread bytes sends a reset.
@@ -116,9 +125,23 @@ actor ConnectionHost {
         newcomer.stream.close()
     }
 
+    /// Starts a connection's task, which ends when the connection does, or falls asleep; `drain` sees to it
+    /// that every connection ends.
+    nonisolated private func startServing(_ number: UInt64) {
+        ledger.begin("connection \(number)") {
+            Task(executorPreference: loop) { await self.serve(number) }
+        }
+    }
+
     private func serve(_ number: UInt64) async {
         guard let connection = connections[number] else { return }
-        await connection.run()
+        let outcome = await connection.run()
+        ledger.end()
+        if case .asleep = outcome {
+            // As in `admit`: the list knows of it meanwhile.
+            connection.whenAwake { self.startServing(number) }
+            return
+        }
         connections[number] = nil
         context.load.leave()
         if let counted = connection.countedAddress { context.load.leave(from: counted, context.limits) }
@@ -154,6 +177,7 @@ actor ConnectionHost {
             if connections.isEmpty { waiter.resume() } else { emptied.append(waiter) }
         }
         enforcer.cancel()
+        await ledger.settle(on: loop)
     }
 
     private func closeAll(at deadline: Deadline) async {

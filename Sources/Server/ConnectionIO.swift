@@ -25,6 +25,9 @@ final class ConnectionIO {
     /// Of what compresses a streamed answer.
     private var coderBytes = 0
 
+    /// Bytes worked on since the others of the loop had their turn.
+    private var unshared = 0
+
     /// A read asks for this much; at first for what a pooled buffer has room for, and for
     /// `HTTPLimits.readChunkBytes` from a client that keeps it full.
     private var readBytes = BufferPool.bufferBytes
@@ -62,6 +65,23 @@ final class ConnectionIO {
         if case .bytes(let count) = outcome { noteRead(count) }
         return outcome
     }
+
+    // MARK: Fairness
+
+    /// Has the others of the loop go first: after so much work, a client that keeps its socket full would
+    /// otherwise never let go of the loop.
+    func makeWay() async {
+        unshared = 0
+        await stream.loop.nextTurn()
+    }
+
+    /// Counts bytes that were worked on; `true` when it is time to make way.
+    func isDue(after bytes: Int) -> Bool {
+        unshared += bytes
+        return unshared >= limits.turnBytesMax
+    }
+
+    // MARK: Writing
 
     /// Asks a client that waits for it to send the body (RFC 9110 10.1.1).
     func invite() async -> Result<Void, StreamError> {

@@ -19,6 +19,9 @@ package struct Response: Sendable {
     var isCoded = false
     /// Whether the connection ends with this answer.
     package var closes = false
+    /// Whether a streamed answer is written while the request's body is still being read, by
+    /// ``ResponseWriter/body``.
+    package var readsBody = false
 
     package init(
         status: Int = 200,
@@ -54,13 +57,18 @@ package struct Response: Sendable {
 package final class ResponseWriter {
     let io: ConnectionIO
     private let isChunked: Bool
+    /// The request's body; what is left of it can be read where ``Response/readsBody`` says so.
+    package let body: BodyReader
+    /// Set to end the connection behind this answer, whose head has been sent.
+    package var closes = false
     private var coder: GzipStream?
 
     /// Compressed between two turns of the loop: well below a millisecond's worth.
     private static let sliceBytes = 64 << 10
 
-    init(_ io: ConnectionIO, isChunked: Bool, isCoded: Bool) {
+    init(_ io: ConnectionIO, _ body: BodyReader, isChunked: Bool, isCoded: Bool) {
         self.io = io
+        self.body = body
         self.isChunked = isChunked
         coder = isCoded ? GzipStream() : nil
     }

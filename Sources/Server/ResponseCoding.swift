@@ -31,7 +31,8 @@ enum ResponseCoding {
         return coded
     }
 
-    /// A stream is coded as it is written; not one of events, which are short and shall not wait.
+    /// A stream is coded as it is written; not one of events or acknowledgements, which are short and shall not
+    /// wait.
     ///
     /// Streamed answers are exports: they repeat nothing of the question beside a secret, so that their
     /// length tells nothing, and `no-store` does not exclude them.
@@ -40,7 +41,7 @@ enum ResponseCoding {
         for head: RequestHead,
         _ io: ConnectionIO
     ) -> Response {
-        guard let type = response.contentType, isText(type),
+        guard let type = response.contentType, isText(type), !response.readsBody,
             !response.fields.contains(where: { $0.0 == "Content-Encoding" })
         else { return response }
         var coded = response

@@ -47,6 +47,13 @@ package struct Router: Sendable {
         case notFound
     }
 
+    /// One thing that can be asked for: a method of a path, and who may.
+    package struct Entry: Equatable, Sendable {
+        package let method: HTTP.Method
+        package let pattern: String
+        package let access: Access
+    }
+
     private var routes: [Route] = []
     private var patterns: [String] = []
 
@@ -83,6 +90,15 @@ package struct Router: Sendable {
     /// The pattern whose handler has marked its loop with `label`; `nil` for none.
     package func pattern(label: Int) -> String? {
         patterns.indices.contains(label - 1) ? patterns[label - 1] : nil
+    }
+
+    /// All that has been added, in no order that means anything.
+    package var entries: [Entry] {
+        routes.flatMap { route in
+            route.handlers.map {
+                Entry(method: $0.method, pattern: patterns[route.label - 1], access: $0.access)
+            }
+        }
     }
 
     func match(_ head: RequestHead) -> Match {

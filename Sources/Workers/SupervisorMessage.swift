@@ -53,6 +53,7 @@ extension SupervisorMessage {
             "hi": .integer(job.hi),
         ]
         if let parameters = job.parameters { members["params"] = parameters }
+        if let trace = job.trace { members["traceparent"] = .string(trace) }
         return Frame(.job, sequence: sequence, header: JSONValue.object(members).bytes, body: job.body)
     }
 

@@ -196,6 +196,7 @@ extension WorkerPool {
         var fields: Logger.Metadata = ["slot": "\(process.slot)", "pid": "\(process.child.pid)"]
         if let ticket = running[process.generation], let job = pending[ticket] {
             fields["job_id"] = "\(job.job.id)"
+            if let traceID = job.job.traceID { fields["trace_id"] = "\(traceID)" }
         }
         return fields
     }

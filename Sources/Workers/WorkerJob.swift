@@ -19,6 +19,8 @@ package struct WorkerJob: Sendable {
     package var body: [UInt8]
     /// An analysis' parameters; an object.
     package var parameters: JSONValue?
+    /// The trace that it belongs to, as `traceparent` (W3C Trace Context).
+    package var trace: String?
 
     package init(
         id: Int64,
@@ -32,7 +34,8 @@ package struct WorkerJob: Sendable {
         hi: Int64 = 0,
         encoding: String = "ndjson",
         body: [UInt8] = [],
-        parameters: JSONValue? = nil
+        parameters: JSONValue? = nil,
+        trace: String? = nil
     ) {
         self.id = id
         self.token = token
@@ -46,6 +49,17 @@ package struct WorkerJob: Sendable {
         self.encoding = encoding
         self.body = body
         self.parameters = parameters
+        self.trace = trace
+    }
+}
+
+extension WorkerJob {
+    /// What names the trace in ``trace``: its second part.
+    package var traceID: Substring? { trace.flatMap { Self.traceID(in: $0) } }
+
+    /// What names the trace in a `traceparent`.
+    package static func traceID(in trace: String) -> Substring? {
+        trace.split(separator: "-", maxSplits: 2).dropFirst().first
     }
 }
 

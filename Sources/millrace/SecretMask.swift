@@ -1,16 +1,19 @@
-/// Hides passwords in texts that may hold a database's URI or connection string.
+/// Hides passwords in texts that may hold a database's URI or connection string, and keys in any text.
 ///
 /// In doubt it hides too much: what cannot be told from a password is taken for one.
 enum SecretMask {
     static let replacement = "***"
     private static let schemeEnd = Array("://".utf8)
     private static let password = Array("password".utf8)
+    private static let keyPrefix = Array("mr_".utf8)
+    /// Fewer letters and digits behind the prefix are no key, which has 43.
+    private static let keyBytesMin = 20
 
     /// A connection string for logs and people.
     static func mask(conninfo: String) -> String { mask(conninfo) }
 
-    /// Any text: what follows `password=` (or a longer name that ends so), and the password of
-    /// `scheme://user:…@host`.
+    /// Any text: what follows `password=` (or a longer name that ends so), the password of
+    /// `scheme://user:…@host`, and what has the form of a key, wherever somebody has put it.
     static func mask(_ text: String) -> String {
         let bytes = Array(text.utf8)
         guard mayHoldSecret(bytes) else { return text }
@@ -18,7 +21,9 @@ enum SecretMask {
         output.reserveCapacity(bytes.count)
         var index = 0
         while index < bytes.count {
-            if let secret = userinfoPassword(bytes, at: index) ?? assignedPassword(bytes, at: index) {
+            if let secret = userinfoPassword(bytes, at: index) ?? assignedPassword(bytes, at: index)
+                ?? key(bytes, at: index)
+            {
                 output += bytes[index..<secret.lowerBound]
                 output += replacement.utf8
                 index = secret.upperBound
@@ -30,9 +35,24 @@ enum SecretMask {
         return String(decoding: output, as: UTF8.self)
     }
 
-    /// Most lines of a log hold neither, and pay for one look only.
+    /// Most lines of a log hold none of them, and pay for one look only.
     private static func mayHoldSecret(_ bytes: [UInt8]) -> Bool {
-        bytes.indices.contains { matches(bytes, at: $0, schemeEnd) || matches(bytes, at: $0, password) }
+        bytes.indices.contains {
+            matches(bytes, at: $0, schemeEnd) || matches(bytes, at: $0, password)
+                || matches(bytes, at: $0, keyPrefix)
+        }
+    }
+
+    /// The random part of a key that begins at `index`.
+    private static func key(_ bytes: [UInt8], at index: Int) -> Range<Int>? {
+        guard matches(bytes, at: index, keyPrefix) else { return nil }
+        let start = index + keyPrefix.count
+        let end = bytes[start...].firstIndex { !isLetterOrDigit($0) } ?? bytes.count
+        return end - start < keyBytesMin ? nil : start..<end
+    }
+
+    private static func isLetterOrDigit(_ byte: UInt8) -> Bool {
+        0x30...0x39 ~= byte || 0x61...0x7A ~= byte | 0x20
     }
 
     /// The password behind `://` at `index`: from the first colon to the last `@` before a blank.

@@ -26,6 +26,7 @@ struct ServeCommand: ProgramCommand {
     @Option(help: Setting.log.help) var log: String?
     @Option(help: Setting.logLevel.help) var logLevel: String?
     @Option(help: Setting.accessLog.help) var accessLog: String?
+    @Option(help: Setting.retention.help) var retention: String?
     @Option(help: Setting.maxBody.help) var maxBody: String?
     @Option(help: Setting.maxConnections.help) var maxConnections: String?
     @Option(help: Setting.maxConnectionsPerAddress.help) var maxConnectionsPerAddress: String?
@@ -78,6 +79,7 @@ struct ServeCommand: ProgramCommand {
         case .log: Self.list(log)
         case .logLevel: Self.list(logLevel)
         case .accessLog: Self.list(accessLog)
+        case .retention: Self.list(retention)
         case .maxBody: Self.list(maxBody)
         case .maxConnections: Self.list(maxConnections)
         case .maxConnectionsPerAddress: Self.list(maxConnectionsPerAddress)

@@ -22,6 +22,7 @@ struct Service {
     /// Of all servers.
     private let load = ServerLoad()
     private let notice = StopNotice()
+    private let connectionsMax: Int
 
     /// Runs the service until a signal ends it; returns the program's exit code.
     static func run(_ configuration: ServiceConfiguration) async -> Int32 {
@@ -40,7 +41,7 @@ struct Service {
         self.configuration = configuration
         self.logger = logger
         metrics = Metrics.bootstrap()
-        ProcessSetup.raiseDescriptorLimit()
+        connectionsMax = Self.connectionsMax(configuration, logger)
         do throws(SystemError) {
             var loops: [EventLoop] = []
             for index in 0..<configuration.loops { loops.append(try EventLoop(name: "loop-\(index)")) }
@@ -48,6 +49,21 @@ struct Service {
         } catch {
             throw ServiceFailure(Exit.failure, "no event loop: \(error)")
         }
+    }
+
+    /// As many connections as are wanted, or as there are descriptors for: one too many gets an answer then,
+    /// and workers and the database stay reachable.
+    private static func connectionsMax(_ configuration: ServiceConfiguration, _ logger: Logger) -> Int {
+        // A worker has two pipes and a pidfd; the rest has some thirty, and room to begin anew.
+        let reserve = 96 + 8 * (configuration.workers + configuration.writers + configuration.loops)
+        let room = max(1, ProcessSetup.raiseDescriptorLimit() - reserve)
+        if room < configuration.connectionsMax {
+            logger.warning(
+                "the limit of open files (ulimit -n) allows fewer connections than --max-connections",
+                metadata: ["max-connections": "\(configuration.connectionsMax)", "connections": "\(room)"]
+            )
+        }
+        return min(configuration.connectionsMax, room)
     }
 
     /// Where everything but other loops' connections lives.
@@ -82,6 +98,7 @@ struct Service {
             )
             keys = try await ServiceKeys.start(database, reloads: events.reloads, loop: loop, logger: logger)
             let router = Self.router(node, reading, keys)
+            for route in router.entries { logger.debug("route", metadata: Self.facts(of: route)) }
             monitor = try watchLoops(router)
             servers = try await listen(router, keys)
         } catch {
@@ -145,6 +162,19 @@ struct Service {
         return router
     }
 
+    /// A route for the log: what the service answers, and with which scope of a key.
+    private static func facts(of route: Router.Entry) -> Logger.Metadata {
+        let scopes: [String]
+        switch route.access {
+        case .anyone: scopes = []
+        case .scope(let needed): scopes = needed.names
+        }
+        return [
+            "method": "\(route.method.name)", "path": "\(route.pattern)",
+            "scope": "\(scopes.joined(separator: " "))",
+        ]
+    }
+
     /// Measures the loops' turns, and logs those that hold up all connections of a loop.
     private func watchLoops(_ router: Router) throws(ServiceFailure) -> LoopMonitor {
         let turns = Timer(label: "millrace_loop_turn_seconds")
@@ -161,6 +191,7 @@ struct Service {
                     metadata: [
                         "loop": "\(stall.loop)", "route": "\(router.pattern(label: stall.label) ?? "none")",
                         "milliseconds": "\(Int(stall.lasted / .milliseconds(1)))",
+                        "backtrace": "\(stall.backtrace.joined(separator: " ← "))",
                     ]
                 )
             }
@@ -186,7 +217,7 @@ struct Service {
                 let logger = Logger(label: "millrace.access")
                 settings.accessLog = AccessLog(logger, every: configuration.accessLogEvery)
             }
-            settings.limits.connectionsMax = configuration.connectionsMax
+            settings.limits.connectionsMax = connectionsMax
             settings.limits.connectionsPerAddressMax = configuration.connectionsPerAddressMax
             do throws(SystemError) {
                 servers.append(try await HTTPServer(settings, router: router, loops: loops, logger: logger))

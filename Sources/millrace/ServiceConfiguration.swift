@@ -24,6 +24,8 @@ struct ServiceConfiguration: Equatable, Sendable {
     var logLevel: Logger.Level
     /// One of how many requests is logged; 0 for none.
     var accessLogEvery: Int
+    /// Days that events are kept, by their time; 0 for ever.
+    var retentionDays: Int
     var bodyBytesMax: Int
     var connectionsMax: Int
     /// 0 for none.
@@ -39,6 +41,7 @@ struct ServiceConfiguration: Equatable, Sendable {
 
     static let workersMax = 256
     static let loopsMax = 64
+    static let retentionDaysMax = 36_500
     static let writersMax = 64
     static let connectionsMax = 1_000_000
     static let nameBytesMax = 255
@@ -68,6 +71,7 @@ struct ServiceConfiguration: Equatable, Sendable {
             Logger.Level(rawValue: $0.lowercased())
         }
         accessLogEvery = try reader.count(of: .accessLog, min: 0, max: 1_000_000_000)
+        retentionDays = try reader.count(of: .retention, min: 0, max: Self.retentionDaysMax)
         bodyBytesMax = try reader.value(of: .maxBody, "a size like 16MiB") { SettingText.bytes($0) }
         connectionsMax = try reader.count(of: .maxConnections, max: Self.connectionsMax)
         connectionsPerAddressMax = try reader.count(

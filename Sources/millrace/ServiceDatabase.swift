@@ -119,6 +119,18 @@ struct ServiceDatabase: Sendable {
         }
     }
 
+    /// Drops what is older than the retention; by a day more, as an event is checked some time before it is
+    /// stored.
+    func dropExpired(afterDays days: Int, deadline: Deadline) async throws(PostgresError) {
+        try await admin.ensureConnected(deadline: deadline)
+        let names = try await PartitionKeeper.events.dropExpired(
+            days: days + 1,
+            on: admin,
+            deadline: deadline
+        )
+        if !names.isEmpty { logger.notice("dropped expired events", metadata: ["partitions": "\(names)"]) }
+    }
+
     func close(deadline: Deadline) async {
         await admin.close()
         await cluster?.stop(deadline: deadline)

@@ -1,3 +1,4 @@
+import Events
 import Ingest
 import Insight
 import Jobs
@@ -48,6 +49,8 @@ struct ServiceNode: Sendable {
             database: database.configuration
         )
         settings.bodyBytesMax = configuration.bodyBytesMax
+        let days = configuration.retentionDays
+        if days > 0 { settings.events.retentionMicroseconds = Int64(days) * 86_400_000_000 }
         let hooks = WriterHooks(
             stored: { jobs.store(stream: $0, lo: $1, hi: $2, lines: $3) },
             cut: { jobs.wake() },
@@ -57,7 +60,9 @@ struct ServiceNode: Sendable {
         await ingestor.start()
         await jobs.start()
         // Ended by `stop`.
-        let upkeep = Task(executorPreference: loop) { await keep(database, loop: loop, logger: logger) }
+        let upkeep = Task(executorPreference: loop) {
+            await keep(database, retentionDays: days, loop: loop, logger: logger)
+        }
         return ServiceNode(
             ingest: IngestRoute(ingestor, settings),
             ingestor: ingestor,
@@ -92,15 +97,22 @@ struct ServiceNode: Sendable {
         }
     }
 
-    private static func keep(_ database: ServiceDatabase, loop: EventLoop, logger: Logger) async {
+    private static func keep(
+        _ database: ServiceDatabase,
+        retentionDays days: Int,
+        loop: EventLoop,
+        logger: Logger
+    ) async {
         while !Task.isCancelled {
-            await loop.sleep(for: upkeepInterval)
-            if Task.isCancelled { return }
             do throws(PostgresError) {
-                try await database.makePartitions(deadline: .after(.seconds(60)))
+                let deadline = Deadline.after(.seconds(60))
+                // Old ones first: they may be what the new ones need room for.
+                if days > 0 { try await database.dropExpired(afterDays: days, deadline: deadline) }
+                try await database.makePartitions(deadline: deadline)
             } catch {
-                logger.error("cannot make partitions", metadata: ["reason": "\(error)"])
+                logger.error("cannot look after the partitions", metadata: ["reason": "\(error)"])
             }
+            await loop.sleep(for: upkeepInterval)
         }
     }
 

@@ -11,6 +11,7 @@ enum Setting: String, CaseIterable, Sendable {
     case log
     case logLevel = "log-level"
     case accessLog = "access-log"
+    case retention
     case maxBody = "max-body"
     case maxConnections = "max-connections"
     case maxConnectionsPerAddress = "max-connections-per-address"
@@ -54,6 +55,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .workers, .loops, .writers, .maxConnections, .maxConnectionsPerAddress, .accessLog: "n"
         case .log: "format"
         case .logLevel: "level"
+        case .retention: "days"
         case .maxBody: "size"
         case .drainDelay, .drainTimeout: "time"
         case .name: "name"
@@ -79,6 +81,8 @@ enum Setting: String, CaseIterable, Sendable {
         case .logLevel:
             "The least severe level to log: trace, debug, info, notice, warning, error or critical."
         case .accessLog: "Log one of each n requests, and every one that failed here; 0 for none."
+        case .retention:
+            "Days that events are kept, by their time; older ones are refused and dropped. 0 keeps all."
         case .maxBody: "The largest request body, in bytes or like 16MiB. Streamed NDJSON has no limit."
         case .maxConnections: "Connections open at once; one more is answered with 503."
         case .maxConnectionsPerAddress:
@@ -102,9 +106,8 @@ enum Setting: String, CaseIterable, Sendable {
         case .database, .trustedProxy: "none"
         case .log: "text on a terminal, else json"
         case .name: "the host's name"
-        case .listen, .data, .writers, .open, .noMigrate, .proxyProtocol, .logLevel, .accessLog, .maxBody,
-            .maxConnections,
-            .maxConnectionsPerAddress, .drainDelay, .drainTimeout:
+        case .listen, .data, .writers, .open, .noMigrate, .proxyProtocol, .logLevel, .accessLog, .retention,
+            .maxBody, .maxConnections, .maxConnectionsPerAddress, .drainDelay, .drainTimeout:
             defaultText(on: Machine(cores: 1, hostName: "", logsToTerminal: false)) ?? ""
         }
     }
@@ -122,6 +125,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .log: machine.logsToTerminal ? "text" : "json"
         case .logLevel: "info"
         case .accessLog: "0"
+        case .retention: "0"
         case .maxBody: "16MiB"
         case .maxConnections: "10000"
         case .maxConnectionsPerAddress: "0"

@@ -69,10 +69,14 @@ struct Installation: Sendable {
     // MARK: Programs
 
     /// Starts a service and waits until it takes events.
-    func serve(_ arguments: [String] = [], workers: Int = 2) async throws -> RunningService {
+    func serve(
+        _ arguments: [String] = [],
+        workers: Int = 2,
+        environment: [String: String] = [:]
+    ) async throws -> RunningService {
         var command = ["serve", "--listen", "127.0.0.1:0", "--workers", "\(workers)", "--data", data]
         if let conninfo { command += ["--database", conninfo] }
-        return try await RunningService(start(command + arguments), on: loop)
+        return try await RunningService(start(command + arguments, environment: environment), on: loop)
     }
 
     /// Starts a second node on the same database, with a folder of its own.

@@ -117,20 +117,3 @@ extension `End to end` {
         }
     }
 }
-
-/// Makes keys with the program's own command.
-private struct KeyDesk: Sendable {
-    let installation: Installation
-    let url: String
-
-    func create(_ options: [String], key: String? = nil) async throws -> String {
-        let made = try await installation.run(
-            ["keys", "create", "--url", url] + options,
-            environment: key.map { ["MILLRACE_KEY": $0] } ?? [:]
-        )
-        try #require(made.status == .exited(0), "\(made.complaint)")
-        let lines = made.output.split(separator: "\n")
-        try #require(lines.count == 1 && lines[0].hasPrefix("mr_"), "the key alone: \(made.output)")
-        return String(lines[0])
-    }
-}

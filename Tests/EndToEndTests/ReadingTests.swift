@@ -99,6 +99,7 @@ extension `End to end` {
             #expect(samples["millrace_events_stored_total"] == 1)
             #expect(samples["millrace_events_duplicates_total"] == 1)
             #expect(samples["millrace_events_rejected_total"] == 1)
+            #expect(samples["millrace_ingest_queue_seconds_count"] == samples["millrace_flushes_total"])
             try await service.waitForAnalytics()
             #expect(try await service.stats().countsByType == ["t": 1])
         }

@@ -1,4 +1,5 @@
 import Events
+import TestSupport
 import Testing
 
 @Suite struct `A rejection` {
@@ -85,6 +86,11 @@ import Testing
         #expect(Decoded(#"{"type":"t","id":"\#(id(latest))"}"#).record?.idTime == latest * 1_000)
         let future = Decoded(#"{"type":"t","id":"\#(id(latest + 1))"}"#)
         #expect(future.code == .timeInFuture && future.rejection?.pointer == "/id")
+        // So far ahead that no try within weeks would date it: a name like any other.
+        let horizon = latest + 30 * 86_400_000
+        #expect(Decoded(#"{"type":"t","id":"\#(id(horizon))"}"#).code == .timeInFuture)
+        let name = Decoded(#"{"type":"t","id":"\#(id(horizon + 1))"}"#)
+        #expect(name.rejection == nil && name.record?.idTime == nil)
         let dated = #"{"type":"t","id":"\#(id(latest + 1))","time":"2026-01-02T03:04:05Z"}"#
         #expect(Decoded(dated).rejection == nil)
 

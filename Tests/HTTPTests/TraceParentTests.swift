@@ -20,6 +20,12 @@ import Testing
         #expect(Self.parse("fe-\(Self.trace)-\(Self.parent)-00-more")?.traceID == Self.trace)
     }
 
+    @Test func `are written in the form of version 00`() {
+        let texts = ["00-\(Self.trace)-\(Self.parent)-00", "00-\(Self.trace)-\(Self.parent)-01"]
+        #expect(texts.map { Self.parse($0)?.text } == texts)
+        #expect(Self.parse("cc-\(Self.trace)-\(Self.parent)-ff-more")?.text == texts[1])
+    }
+
     @Test func `are refused at every other length`() {
         let text = "00-\(Self.trace)-\(Self.parent)-01"
         for cut in 0..<text.utf8.count { #expect(Self.parse(String(text.prefix(cut))) == nil, "\(cut)") }

@@ -41,6 +41,18 @@ import Testing
         #expect(state.takeBatch() == [2])
     }
 
+    @Test func `takes an item that shares its flush with no other alone`() {
+        var state = BatchState<Int>(limits: Self.limits())
+        state.add(1, events: 1, bytes: 1)
+        state.add(2, events: 1, bytes: 1, isAlone: true)
+        state.add(3, events: 1, bytes: 1)
+        state.add(4, events: 1, bytes: 1)
+
+        #expect(state.takeBatch() == [1])
+        #expect(state.takeBatch() == [2])
+        #expect(state.takeBatch() == [3, 4])
+    }
+
     @Test func `has room until the pending bytes are used up, and always when empty`() {
         var state = BatchState<Int>(limits: Self.limits())
         #expect(state.hasRoom(for: 1_000_000))

@@ -139,12 +139,37 @@ import Testing
         }
     }
 
+    private static func trace(_ digit: Int) -> String {
+        "00-\(String(repeating: "\(digit)", count: 32))-00f067aa0ba902b7-01"
+    }
+
+    /// By an INSERT, by a COPY beside a reject, and through the dedup path.
+    @Test(arguments: [[], [#"{"id":"x"}"#], Decoded.undated(50..<51)])
+    func `belong to the first trace among the requests that they cover`(others: [String]) async throws {
+        try await Installation.with { installation in
+            try await installation.withNode(limits: Self.limits(events: 6)) { node in
+                _ = try await node.store(Decoded.dated(0..<1))
+                _ = try await node.store(Decoded.dated(0..<1), trace: Self.trace(1))
+                _ = try await node.store(Decoded.dated(1..<2) + others, trace: Self.trace(2))
+                _ = try await node.store(Decoded.dated(2..<6), trace: Self.trace(3))
+                _ = try await node.store(Decoded.dated(6..<12))
+                await node.log.wait(cuts: 2)
+                _ = try await node.store(Decoded.dated(12..<13), trace: Self.trace(4))
+            }
+            let traces = try await installation.sql("SELECT traceparent FROM jobs ORDER BY id")
+            // What all was known already has stored nothing, and what no trace was given to has none.
+            #expect(traces == [[Self.trace(2)], [nil], [Self.trace(4)]])
+        }
+    }
+
     @Test func `are made by the burial when the node could not`() async throws {
         try await Installation.with { installation in
             try await installation.withNode(limits: Self.limits(events: 1_000)) { node in
-                _ = try await node.store(Decoded.dated(0..<3) + Decoded.undated(0..<3))
+                let events = Decoded.dated(0..<3) + Decoded.undated(0..<3)
+                _ = try await node.store(events, trace: Self.trace(5))
                 try await installation.sql("SELECT bury_node($1)", [node.epoch])
-                #expect(try await installation.number("SELECT count(*) FROM jobs") == 1)
+                let traces = try await installation.sql("SELECT traceparent FROM jobs")
+                #expect(traces == [[Self.trace(5)]])
                 try await Self.expectTiles(installation)
             }
         }

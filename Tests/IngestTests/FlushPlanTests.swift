@@ -46,6 +46,23 @@ import Testing
         #expect(plan.hasUndated)
     }
 
+    @Test func `has the first trace among the requests that have a row in it`() {
+        func submission(_ numbers: Range<Int>, _ trace: String?) -> Submission {
+            var submission = Decoded.submission(Decoded.dated(numbers))
+            submission.trace = trace
+            return submission
+        }
+        func trace(_ submissions: Submission...) -> String? {
+            FlushPlan(submissions, recent: Self.nothing).trace
+        }
+
+        #expect(trace(submission(0..<1, nil), submission(1..<2, nil)) == nil)
+        #expect(trace(submission(5..<6, nil), submission(3..<4, "a"), submission(1..<2, "b")) == "a")
+        // Nothing of the second is new, and the third has no event.
+        #expect(trace(submission(0..<2, nil), submission(0..<1, "a"), submission(2..<2, "b")) == nil)
+        #expect(trace(submission(0..<2, nil), submission(0..<1, "a"), submission(2..<3, "b")) == "b")
+    }
+
     @Test func `knows what was committed lately`() {
         var recent = RecentKeys(capacity: 10)
         let before = FlushPlan(

@@ -27,6 +27,7 @@ import Testing
         ("?ack=committed&atomic=false", IngestOptions()),
         ("?ack=spooled", IngestOptions(acknowledgement: .spooled)),
         ("?ack=none", IngestOptions(acknowledgement: .none)),
+        ("?atomic=true", IngestOptions(isAtomic: true)),
         ("?validate=only", IngestOptions(isDryRun: true)),
         ("?verdicts=all&validate=only", IngestOptions(isDryRun: true, listsVerdicts: true)),
         ("?v%65rdicts=a%6Cl", IngestOptions(listsVerdicts: true)),

@@ -127,12 +127,6 @@ import Testing
                 fields: "Content-Encoding: identity\r\n"
             )
             #expect(identity.status == 200)
-            // Binary mode: the body is the data of an event, whatever it looks like.
-            let binary = try await service.post(
-                Decoded.dated([2])[0],
-                fields: "ce-specversion: 1.0\r\nce-type: t\r\nce-source: /\r\nce-id: 1\r\n"
-            )
-            #expect(binary.status == 415)
             #expect(try await service.installation.number("SELECT count(*) FROM events") == 1)
         }
     }

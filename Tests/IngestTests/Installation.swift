@@ -194,7 +194,8 @@ struct Node: Sendable {
     func store(
         _ texts: [String],
         receivedAt: Int64 = WallClock.microseconds(),
-        requestID: String = "request"
+        requestID: String = "request",
+        trace: String? = nil
     ) async throws -> [Verdict] {
         let arena = Decoded.events(texts, receivedAt: receivedAt, seed: .random(in: 0 ... .max))
         return try await ingestor.store(
@@ -202,6 +203,7 @@ struct Node: Sendable {
             requestID: RequestID(requestID),
             receivedAt: receivedAt,
             bytes: texts.reduce(0) { $0 + $1.utf8.count },
+            trace: trace,
             waits: false
         )
     }

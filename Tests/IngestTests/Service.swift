@@ -151,9 +151,63 @@ final class Client {
     func answer() async throws -> Answer {
         while true {
             if let answer = try parse() { return answer }
-            let count = try await stream.read(into: &input, atMost: 1 << 16, deadline: TestCluster.deadline)
-            try #require(count > 0, "the connection ended within the answer")
+            try await read()
         }
+    }
+
+    /// Reads an interim answer; returns its status.
+    func interimStatus() async throws -> Int {
+        while true {
+            let bytes = Data(input.bytes[input.readable])
+            if let end = bytes.range(of: Data("\r\n\r\n".utf8)) {
+                input.consume(end.upperBound)
+                let text = String(decoding: bytes[..<end.lowerBound], as: UTF8.self)
+                return try #require(text.split(separator: " ").dropFirst().first.flatMap { Int($0) })
+            }
+            try await read()
+        }
+    }
+
+    /// Reads the head of an answer that comes in chunks; returns its status.
+    func streamedHead() async throws -> Int {
+        while true {
+            let bytes = Data(input.bytes[input.readable])
+            if let end = bytes.range(of: Data("\r\n\r\n".utf8)) {
+                input.consume(end.upperBound)
+                let head = String(decoding: bytes[..<end.lowerBound], as: UTF8.self)
+                try #require(head.contains("Transfer-Encoding: chunked"), "\(head)")
+                return try #require(head.split(separator: " ").dropFirst().first.flatMap { Int($0) })
+            }
+            try await read()
+        }
+    }
+
+    /// The next chunk of such an answer, which is a line of JSON; `nil` behind the last one.
+    func streamedLine() async throws -> [String: Any]? {
+        while true {
+            let bytes = Data(input.bytes[input.readable])
+            if let end = bytes.range(of: Data("\r\n".utf8)) {
+                let text = String(decoding: bytes[..<end.lowerBound], as: UTF8.self)
+                let length = try #require(Int(text, radix: 16), "\(text)")
+                if bytes.count >= end.upperBound + length + 2 {
+                    input.consume(end.upperBound + length + 2)
+                    if length == 0 { return nil }
+                    let line = bytes[end.upperBound..<end.upperBound + length]
+                    return try #require(try JSONSerialization.jsonObject(with: line) as? [String: Any])
+                }
+            }
+            try await read()
+        }
+    }
+
+    /// Whether the server has ended the connection.
+    func isEnded() async throws -> Bool {
+        try await stream.read(into: &input, atMost: 1 << 16, deadline: TestCluster.deadline) == 0
+    }
+
+    private func read() async throws {
+        let count = try await stream.read(into: &input, atMost: 1 << 16, deadline: TestCluster.deadline)
+        try #require(count > 0, "the connection ended within the answer")
     }
 
     private func parse() throws -> Answer? {

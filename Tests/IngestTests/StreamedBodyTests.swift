@@ -107,6 +107,24 @@ import Testing
         }
     }
 
+    @Test func `hands its trace to the job that covers it, as any body does`() async throws {
+        let traces = [1, 2].map { "00-\(String(repeating: "\($0)", count: 32))-00f067aa0ba902b7-01" }
+        var limits = BatchLimits()
+        limits.cutEventsMax = 1
+        try await Service.with(limits: limits) { service, _ in
+            _ = try await service.post(
+                Decoded.dated([1])[0],
+                type: Self.ndjson,
+                fields: "traceparent: \(traces[0])\r\n"
+            )
+            _ = try await service.post(Decoded.dated([2])[0], fields: "traceparent: \(traces[1])\r\n")
+            _ = try await service.post(Decoded.dated([3])[0], fields: "traceparent: 00-no-trace-01\r\n")
+
+            let stored = try await service.installation.sql("SELECT traceparent FROM jobs ORDER BY id")
+            #expect(stored == [[traces[0]], [traces[1]], [nil]])
+        }
+    }
+
     @Test func `waits in the socket while PostgreSQL does not take it`() async throws {
         try await Service.with { service, loop in
             _ = try await service.post(Decoded.dated([0])[0])

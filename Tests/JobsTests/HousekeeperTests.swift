@@ -62,6 +62,51 @@ import Testing
         }
     }
 
+    @Test func `keeps the audit trail for so long and of such a length, and says what has gone`() async throws
+    {
+        try await Installation.with { installation in
+            var limits = Installation.limits
+            limits.housekeeping.auditDays = 30
+            limits.housekeeping.auditLinesMax = 4
+            limits.housekeeping.auditLinesPerRoundMax = 3
+            let keeper = keeper(installation, limits)
+            func trim() async throws -> Int {
+                try await keeper.trimAudit(on: installation.admin, deadline: TestCluster.deadline)
+            }
+            let insert =
+                "INSERT INTO audit (at, actor, action, target) SELECT now() - make_interval(days => d),"
+            let left = "SELECT target FROM audit WHERE action = 'key.create' ORDER BY n"
+            let note = "SELECT detail->>'lines' FROM audit WHERE action = 'audit.trim'"
+
+            // By age, the oldest first, so many a round.
+            try await installation.sql(
+                "\(insert) 'a', 'key.create', d FROM unnest(ARRAY[50, 40, 35, 31, 29, 2]) d"
+            )
+            #expect(try await trim() == 3)
+            #expect(try await installation.sql(left) == [["31"], ["29"], ["2"]])
+            #expect(try await trim() == 1)
+            #expect(try await trim() == 0)
+            #expect(try await installation.sql(left) == [["29"], ["2"]])
+            #expect(try await installation.sql(note) == [["4"]], "one line for all of it")
+
+            // By number; the line about what has gone is not counted.
+            try await installation.sql(
+                "\(insert) 'a', 'key.create', 'new ' || d FROM unnest(ARRAY[1, 1, 1]) d"
+            )
+            await keeper.runRound()
+            #expect(
+                try await installation.sql(left) == [["2"], ["new 1"], ["new 1"], ["new 1"]]
+            )
+            #expect(try await installation.sql(note) == [["5"]])
+            let until = """
+                SELECT (detail->>'until')::timestamptz < now() - interval '28 days'
+                    FROM audit WHERE action = 'audit.trim'
+                """
+            #expect(try await installation.sql(until) == [["t"]], "the newest of what has gone")
+            #expect(try await trim() == 0)
+        }
+    }
+
     @Test func `gives way to a writer that holds the keys`() async throws {
         try await Installation.with { installation in
             var limits = Installation.limits

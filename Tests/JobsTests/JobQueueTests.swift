@@ -106,6 +106,8 @@ import Testing
             let queue = try await installation.queue()
             let node = try await installation.makeNode()
             let root = try await installation.makeJob(of: node, count: 5)
+            let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+            try await installation.sql("UPDATE jobs SET traceparent = $1", [trace])
             var job = try await queue.claim(1, epoch: node.epoch)[0]
             #expect(try await fail(queue, job, .crash) == .retry)
             try await installation.sql("UPDATE jobs SET run_at = now()")
@@ -117,15 +119,16 @@ import Testing
             let halves = try await queue.claim(5, epoch: node.epoch)
             #expect(halves.map { [$0.lo - lo, $0.hi - lo] } == [[0, 2], [2, 5]])
             #expect(halves.allSatisfy { $0.stream == job.stream && $0.timeMin == job.timeMin })
+            #expect(halves.allSatisfy { $0.trace == trace } && job.trace == trace)
             #expect(try await fail(queue, halves[1], .permanent) == .split)
             #expect(try await fail(queue, halves[0], .crash) == .split, "children have no second chance")
             let quarters = try await queue.claim(5, epoch: node.epoch)
             let quarter = try #require(quarters.first { $0.hi - $0.lo == 1 })
             #expect(try await fail(queue, quarter, .crash) == .dead)
             let dead = try await installation.sql(
-                "SELECT reason, root_id, errors->-1->>'message', crashes FROM dead_jobs"
+                "SELECT reason, root_id, errors->-1->>'message', crashes, traceparent FROM dead_jobs"
             )
-            #expect(dead == [["crash", String(root), "a \"b\\", "1"]])
+            #expect(dead == [["crash", String(root), "a \"b\\", "1", trace]])
             let outcomes = try await installation.sql("SELECT status FROM job_outcomes ORDER BY 1")
             #expect(outcomes.map { $0[0] } == ["dead", "split", "split", "split"])
         }

@@ -155,4 +155,74 @@ import Testing
             #expect(names.last == "events_20261201")
         }
     }
+
+    private func expire(
+        _ connection: PostgresConnection,
+        days: Int,
+        at now: String = "2026-11-22 00:00:00+00",
+        lockTimeout: Duration = .seconds(2)
+    ) async throws -> [String] {
+        try await keeper(.events, at: now)
+            .dropExpired(days: days, lockTimeout: lockTimeout, on: connection, deadline: TestCluster.deadline)
+    }
+
+    @Test func `drops whole days that are over for long enough, the history first`() async throws {
+        try await TestCluster.withDatabase { database in
+            let connection = try await connect(database)
+            let all = try await keeper(.events, at: "2026-11-22 12:00:00+00")
+                .ensure(on: connection, deadline: TestCluster.deadline)
+
+            #expect(try await expire(connection, days: 32).isEmpty)
+            #expect(try await expire(connection, days: 31) == ["events_history"])
+            #expect(try await expire(connection, days: 31).isEmpty)
+            #expect(try await expire(connection, days: 29) == ["events_20261022", "events_20261023"])
+            // A day counts as over at its last midnight.
+            let before = "2026-11-22 23:59:59+00"
+            #expect(try await expire(connection, days: 29, at: before).isEmpty)
+            let left = try await keeper(.events, at: "2026-11-22 12:00:00+00")
+                .ensure(on: connection, deadline: TestCluster.deadline)
+            #expect(left == Array(all.dropFirst(3)), "what was dropped does not come back")
+        }
+    }
+
+    /// A process that dies in between leaves a partition half detached, or detached and not dropped.
+    @Test func `finishes what another round has begun`() async throws {
+        try await TestCluster.withDatabase { database in
+            let connection = try await connect(database)
+            _ = try await keeper(.events, at: "2026-11-22 12:00:00+00")
+                .ensure(on: connection, deadline: TestCluster.deadline)
+            // Detaching waits for this transaction, which has seen the partition.
+            let reader = try await database.connect(name: "reader")
+            _ = try await reader.simple("BEGIN; SELECT FROM events", deadline: TestCluster.deadline)
+            await #expect(throws: PostgresError.self) {
+                try await expire(connection, days: 31, lockTimeout: .milliseconds(50))
+            }
+            _ = try await reader.simple("COMMIT", deadline: TestCluster.deadline)
+            _ = try await connection.simple(
+                "ALTER TABLE events DETACH PARTITION events_20261022",
+                deadline: TestCluster.deadline
+            )
+            #expect(try await expire(connection, days: 30) == ["events_history", "events_20261022"])
+            let left = try await connection.query(
+                "SELECT count(*) FROM pg_class WHERE relname IN ('events_history', 'events_20261022')",
+                deadline: TestCluster.deadline
+            )
+            #expect(left.value == "0")
+        }
+    }
+
+    @Test func `leaves it to the node that is at it`() async throws {
+        try await TestCluster.withDatabase { database in
+            let connection = try await connect(database)
+            _ = try await keeper(.events, at: "2026-11-22 12:00:00+00")
+                .ensure(on: connection, deadline: TestCluster.deadline)
+            let other = try await database.connect(name: "other")
+            _ = try await other.simple(
+                "SELECT pg_advisory_lock(hashtextextended('millrace retention of events', 0))",
+                deadline: TestCluster.deadline
+            )
+            #expect(try await expire(connection, days: 31).isEmpty)
+            await other.close()
+        }
+    }
 }

@@ -1,4 +1,5 @@
 import Reactor
+import Synchronization
 import TestSupport
 import Testing
 
@@ -32,6 +33,10 @@ private actor Probe {
     }
 }
 
+private final class Flag: Sendable {
+    let isSet = Atomic<Bool>(false)
+}
+
 @Suite(.timeLimit(.minutes(1))) struct `Event loop` {
     @Test func `runs its actors and their tasks on its one thread`() async throws {
         let loop = try EventLoop(name: "test")
@@ -52,6 +57,23 @@ private actor Probe {
             let probe = OnLoop(loop)
             #expect(try await probe.run { loop.isCurrent && others.allSatisfy { !$0.isCurrent } })
         }
+    }
+
+    @Test func `lets others go first when work asks it to`() async throws {
+        let loop = try EventLoop(name: "test")
+        defer { loop.stop() }
+        let others = Flag()
+        try await OnLoop(loop).run {
+            // Work that never waits would keep a timer from ever being looked at.
+            let timer = Task(executorPreference: loop) {
+                await loop.sleep(for: .milliseconds(1))
+                others.isSet.store(true, ordering: .relaxed)
+            }
+            while !others.isSet.load(ordering: .relaxed) { await loop.nextTurn() }
+            await timer.value
+        }
+        let isSet = others.isSet.load(ordering: .relaxed)
+        #expect(isSet)
     }
 
     @Test func `runs posted work in order`() async throws {
@@ -96,18 +118,17 @@ private actor Probe {
         let loop = try EventLoop(name: "test")
         defer { loop.stop() }
         let probe = Probe(loop)
-        let start = Deadline.now()
 
-        try await withThrowingTaskGroup { group in
-            for value in [3, 1, 2, 0] {
-                group.addTask {
-                    try await OnLoop(loop).run {
-                        await loop.sleep(until: start.advanced(by: .milliseconds(20 * value)))
-                        await probe.note(value)
-                    }
+        try await OnLoop(loop).run {
+            let start = Deadline.now()
+            // They all fall asleep in this turn, so that nothing but their deadlines decides.
+            let sleepers = [3, 1, 2, 0].map { value in
+                Task(executorPreference: loop) {
+                    await loop.sleep(until: start.advanced(by: .milliseconds(20 * value)))
+                    await probe.note(value)
                 }
             }
-            try await group.waitForAll()
+            for sleeper in sleepers { await sleeper.value }
         }
 
         #expect(await probe.log == [0, 1, 2, 3])

@@ -1,7 +1,17 @@
 import Glibc
-import Reactor
 import Synchronization
 import Testing
+
+@testable import Reactor
+
+/// Computes, or sleeps, until `isOver`, which a mistake could put off without end.
+@inline(never)
+private func takesItsTime(_ sleeps: Bool, until isOver: () -> Bool) {
+    let patience = Deadline.after(.seconds(40))
+    while !isOver(), Deadline.now() < patience {
+        if sleeps { usleep(100_000) }
+    }
+}
 
 @Suite(.timeLimit(.minutes(2))) struct `Loop monitor` {
     /// Holds its loop until `isOver`, which a mistake could put off without end.
@@ -34,6 +44,46 @@ import Testing
         let seen = stalls.withLock { $0 }.filter { $0.loop == 1 && $0.label > 0 }
         #expect(seen.map(\.label) == [7, 8])
         #expect(seen.allSatisfy { $0.lasted >= limit })
+    }
+
+    /// What holds the loop up is computing, or waiting in a library that keeps no frame pointers.
+    @Test(arguments: [false, true]) func `shows which function holds the loop up`(waits: Bool) async throws {
+        let loop = try EventLoop(name: "held")
+        defer { loop.stop() }
+        let backtraces = Mutex<[[String]]>([])
+        let monitor = try LoopMonitor([loop], limit: .milliseconds(4)) { stall in
+            if stall.label > 0 { backtraces.withLock { $0.append(stall.backtrace) } }
+        }
+        defer { monitor.stop() }
+
+        await withCheckedContinuation { continuation in
+            loop.post {
+                takesItsTime(waits) {
+                    let seen = backtraces.withLock { $0 }
+                    // Each label has a report of its own: the thread sanitizer may keep a signal back and
+                    // deliver it with the registers of before.
+                    loop.mark(1 + seen.count)
+                    return seen.contains { Self.shows("takesItsTime", calledIn: "EventLoop.run()", $0) }
+                }
+                continuation.resume()
+            }
+        }
+
+        let seen = backtraces.withLock { $0 }
+        #expect(seen.contains { Self.shows("takesItsTime", calledIn: "EventLoop.run()", $0) }, "\(seen)")
+    }
+
+    private static func shows(_ function: String, calledIn caller: String, _ backtrace: [String]) -> Bool {
+        guard let place = backtrace.firstIndex(where: { $0.contains(function) }) else { return false }
+        return backtrace[place...].dropFirst().contains { $0.contains(caller) }
+    }
+
+    @Test func `shows nothing of a thread that has ended`() throws {
+        let loop = try EventLoop(name: "gone")
+        let thread = try #require(loop.activity.thread.withLock { $0 })
+        loop.stop()
+
+        #expect(StackProbe.picture(of: thread, deadline: .after(.seconds(60))) == nil)
     }
 
     @Test func `is told how long each turn takes`() async throws {

@@ -81,13 +81,15 @@ import Testing
     @Test func `holds no key`() async throws {
         let queries = [
             "key=secret", "a=b&key=secret&c=d", "%6Bey=secret", "KEY=secret=secret", "%zz=secret",
-            "monkey=x&key",
+            "monkey=secret&key", "access_token=secret&type=t",
+            "a=b;key=secret", "type=key&a=%zz",
         ]
         let lines = try await Self.lines(every: 1, queries.map { Self.head("GET /ok?\($0)") })
         #expect(
             lines.map { $0["path"] } == [
                 "/ok?key=***", "/ok?a=b&key=***&c=d", "/ok?%6Bey=***", "/ok?KEY=***", "/ok?%zz=***",
-                "/ok?monkey=x&key",
+                "/ok?monkey=***&key", "/ok?access_token=***&type=t",
+                "/ok?a=***", "/ok?type=key&a=***",
             ]
         )
     }

@@ -45,6 +45,18 @@ import Testing
         #expect(try SupervisorMessage(SupervisorMessage.frame(for: hello)) == .hello(hello))
     }
 
+    @Test func `tell a worker which trace its job belongs to`() throws {
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        func header(_ trace: String?) throws -> [String: JSONValue] {
+            let job = WorkerJob(id: 1, token: 2, kind: "k", timeout: .seconds(1), trace: trace)
+            return try JSONReader.object(SupervisorMessage.frame(for: job, sequence: 9).header)
+        }
+
+        #expect(try header(trace)["traceparent"] == .string(trace))
+        #expect(try header(nil)["traceparent"] == nil)
+        #expect(WorkerJob.traceID(in: trace) == "4bf92f3577b34da6a3ce929d0e0e4736")
+    }
+
     @Test func `without what they need are refused`() {
         let refused: [Frame] = [
             Frame(.result, sequence: 1), Frame(.fail, sequence: 1, header: Array(#"{"token":1}"#.utf8)),

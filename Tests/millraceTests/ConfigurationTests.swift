@@ -71,9 +71,9 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
             .listen: "[::1]:1,host:2", .database: "postgresql://u@h/d", .data: "/d", .workers: "1",
             .loops: "1",
             .writers: "5", .open: "yes", .noMigrate: "true", .log: "text", .logLevel: "error",
-            .maxBody: "5MiB", .accessLog: "9", .maxConnections: "50", .maxConnectionsPerAddress: "7",
-            .proxyProtocol: "on", .trustedProxy: "10.0.0.0/8,unix", .drainDelay: "10s", .drainTimeout: "5m",
-            .name: "n",
+            .retention: "90", .maxBody: "5MiB", .accessLog: "9", .maxConnections: "50",
+            .maxConnectionsPerAddress: "7", .proxyProtocol: "on", .trustedProxy: "10.0.0.0/8,unix",
+            .drainDelay: "10s", .drainTimeout: "5m", .name: "n",
         ]
         let flags = Setting.allCases.flatMap { setting -> [String] in
             if setting.isSwitch { return [setting.flag] }
@@ -98,6 +98,7 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
         #expect(fromFlags.isOpen)
         #expect(!fromFlags.migrates)
         #expect(fromFlags.accessLogEvery == 9)
+        #expect(fromFlags.retentionDays == 90)
         #expect(fromFlags.connectionsMax == 50)
         #expect(fromFlags.connectionsPerAddressMax == 7)
         #expect(fromFlags.expectsProxyHeader)

@@ -16,6 +16,8 @@ import Testing
             ("host=h password=secret dbname=d", "host=h password=*** dbname=d"),
             ("password = 'se cr\\'et' host=h", "password = *** host=h"),
             ("PASSWORD=secret", "PASSWORD=***"),
+            ("/v1/keys/mr_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789abcdefg?x", "/v1/keys/mr_***?x"),
+            ("xmr_abcdefghijklmnopqrst", "xmr_***"),
             ("PGPASSWORD=secret", "PGPASSWORD=***"),
             ("password=se\\ cret host=h", "password=*** host=h"),
             ("password=a&b host=h", "password=*** host=h"),
@@ -36,7 +38,8 @@ import Testing
         arguments: [
             "", "postgresql://h:5432/d", "postgresql://u@h/d", "http://127.0.0.1:8080",
             "a password is needed",
-            "host=/run user=u", "password", "://", "mail u@h", "日本 → ✓",
+            "host=/run user=u", "password", "://", "mail u@h", "日本 → ✓", "mr_", "mr_short",
+            "mr_abcdefghijklmnopqrs",
         ])
     func `leaves alone`(text: String) {
         #expect(SecretMask.mask(text) == text)

@@ -55,15 +55,15 @@ package final class KeyRing: Sendable {
         var principals: [KeyDigest: Principal] = [:]
         var buckets: [Int64: SharedBucket] = [:]
         var origins: Set<String> = []
-        var hasKeys = false
     }
 
     private let state = Mutex(State())
+    private let isInUse = Atomic<Bool>(false)
 
     package init() {}
 
     /// Whether there has ever been a key: from then on nobody gets in without one.
-    package var hasKeys: Bool { state.withLock { $0.hasKeys } }
+    package var hasKeys: Bool { isInUse.load(ordering: .acquiring) }
 
     /// Takes over the keys that are valid now.
     ///
@@ -73,7 +73,6 @@ package final class KeyRing: Sendable {
         let now = Deadline.now()
         state.withLock { state in
             var next = State()
-            next.hasKeys = hasKeys
             for (digest, key) in keys {
                 var bucket: SharedBucket?
                 if let rate = key.rate {
@@ -89,6 +88,8 @@ package final class KeyRing: Sendable {
             }
             state = next
         }
+        // Afterwards: whoever sees that there are keys finds them.
+        isInUse.store(hasKeys, ordering: .releasing)
     }
 
     func principal(of digest: KeyDigest) -> Principal? { state.withLock { $0.principals[digest] } }
