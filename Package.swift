@@ -120,7 +120,10 @@ let package = Package(
             "Access",
             ["Access", "Reactor", "HTTP", "Events", "Postgres", "Server", "TestSupport", "millrace", logging]
         ),
-        tests("millrace", ["millrace", "Reactor", "HTTP", "Postgres", "TestSupport", arguments, logging]),
+        tests(
+            "millrace",
+            ["millrace", "Reactor", "HTTP", "Postgres", "Server", "TestSupport", arguments, logging]
+        ),
         tests("EndToEnd", ["Reactor", "HTTP", "Postgres", "TestSupport", "millrace", logging]),
         tests("Style", []),
     ]

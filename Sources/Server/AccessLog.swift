@@ -19,6 +19,39 @@ package struct AccessLog: Sendable {
     /// Whether that answer is to be logged, so that the rest needs to be found out for these only.
     func wants(_ number: UInt64, status: Int) -> Bool { status >= 500 || number % every == 0 }
 
+    /// Notes an answer; `peer` is the other end of its socket, which may be a proxy.
+    func note(
+        _ request: Request,
+        _ status: Int,
+        since started: Deadline,
+        bytes: (in: Int, out: Int),
+        through peer: SocketAddress
+    ) {
+        guard wants(request.number, status: status) else { return }
+        var entry = AccessEntry(
+            requestID: request.id,
+            status: status,
+            bytesIn: bytes.in,
+            bytesOut: bytes.out,
+            milliseconds: Int64(Deadline.now().duration(since: started) / .milliseconds(1)),
+            peer: request.peer
+        )
+        entry.method = request.head.string(request.head.methodRange)
+        entry.path = request.head.maskedTarget
+        if request.peer != peer { entry.proxy = peer }
+        entry.traceID = request.traceParent?.traceID
+        write(entry)
+    }
+
+    /// Of a request whose head could not be read, only the end is known.
+    func noteRefusal(_ number: UInt64, _ status: Int, from client: SocketAddress) {
+        guard wants(number, status: status) else { return }
+        let id = RequestID(number: number).text
+        write(
+            AccessEntry(requestID: id, status: status, bytesIn: 0, bytesOut: 0, milliseconds: 0, peer: client)
+        )
+    }
+
     func write(_ entry: AccessEntry) {
         var metadata: Logger.Metadata = [
             "request_id": "\(entry.requestID)", "status": "\(entry.status)", "bytes_in": "\(entry.bytesIn)",

@@ -39,6 +39,9 @@ final class Connection {
     private let requestFlush: () -> Void
     private var isFlushRequested = false
 
+    /// Read behind a head that was refused: who sends much more of it does not read.
+    private static let lingerHeadBytesMax = 256 << 10
+
     /// When it will have waited too long for a request; `nil` while there is one.
     private var idleEnd: Deadline?
     /// Whether the PROXY header is still to come, so that closing loses nothing.
@@ -100,7 +103,7 @@ final class Connection {
                 }
             }
             if !io.output.isEmpty { try await io.flush() }
-            if mustClose { await linger() }
+            if mustClose { await io.linger(bytesMax: isHeadRefused ? Self.lingerHeadBytesMax : .max) }
         } catch {
             // The client is gone or does not read: there is nobody to tell.
         }
@@ -272,7 +275,10 @@ final class Connection {
             response = request.problem(404, "not_found", "There is nothing at this path.")
         }
         context.metrics.answered(status: response.status, after: Deadline.now().duration(since: started))
-        defer { log(request, response.status, since: started) }
+        defer {
+            let bytes = (request.head.bytes.count + body.consumedBytes, io.answerBytes)
+            context.accessLog?.note(request, response.status, since: started, bytes: bytes, through: peer)
+        }
         try await write(response, to: request)
     }
 
@@ -354,8 +360,7 @@ final class Connection {
         }
     }
 
-    /// Decides whether the connection goes on: not when the client or we end it, nor when a body lies in the
-    /// way.
+    /// Decides whether the connection goes on.
     private func decideFate(of request: Request, after response: Response) {
         if response.closes || isDraining || !request.head.keepsAlive { mustClose = true }
         if !response.readsBody { leaveBody() }
@@ -388,66 +393,6 @@ final class Connection {
             date: date.bytes
         ).append(to: &io.output) { RequestID.appendField(number: number, to: &$0) }
         io.output += bytes
-        logRefusal(number, problem.status)
-    }
-
-    // MARK: The log
-
-    private func log(_ request: Request, _ status: Int, since started: Deadline) {
-        guard let log = context.accessLog, log.wants(request.number, status: status) else { return }
-        var entry = AccessEntry(
-            requestID: request.id,
-            status: status,
-            bytesIn: request.head.bytes.count + body.consumedBytes,
-            bytesOut: io.answerBytes,
-            milliseconds: Int64(Deadline.now().duration(since: started) / .milliseconds(1)),
-            peer: request.peer
-        )
-        entry.method = request.head.string(request.head.methodRange)
-        entry.path = request.head.maskedTarget
-        if request.peer != peer { entry.proxy = peer }
-        entry.traceID = request.traceParent?.traceID
-        log.write(entry)
-    }
-
-    /// Of a request whose head could not be read, only the end is known.
-    private func logRefusal(_ number: UInt64, _ status: Int) {
-        guard let log = context.accessLog, log.wants(number, status: status) else { return }
-        let id = RequestID(number: number).text
-        log.write(
-            AccessEntry(
-                requestID: id,
-                status: status,
-                bytesIn: 0,
-                bytesOut: 0,
-                milliseconds: 0,
-                peer: origin.address
-            )
-        )
-    }
-
-    // MARK: The end
-
-    private static let lingerMax = Duration.seconds(5)
-    private static let lingerSilenceMax = Duration.seconds(1)
-    private static let lingerBytesMax = 64 << 20
-    /// Of a head that was refused: who sends much more of it does not read.
-    private static let lingerHeadBytesMax = 256 << 10
-
-    /// Lets the client read the last answer.
-    ///
-    /// Closing while its bytes are still unread would reset the connection and take the answer with it
-    /// (RFC 9112 9.6). Many a client reads only once it has sent a whole body.
-    private func linger() async {
-        io.stream.shutdownWrites()
-        let end = Deadline.after(Self.lingerMax)
-        var discarded = 0
-        while discarded < (isHeadRefused ? Self.lingerHeadBytesMax : Self.lingerBytesMax) {
-            io.input.removeAll()
-            let deadline = min(end, .after(Self.lingerSilenceMax))
-            guard case .success(let count) = await io.fill(until: deadline), count > 0 else { return }
-            discarded += count
-            if io.isDue(after: count) { await io.makeWay() }
-        }
+        context.accessLog?.noteRefusal(number, problem.status, from: origin.address)
     }
 }

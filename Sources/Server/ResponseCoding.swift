@@ -31,8 +31,8 @@ enum ResponseCoding {
         return coded
     }
 
-    /// A stream is coded as it is written; not one of events or acknowledgements, which are short and shall not
-    /// wait.
+    /// A stream is coded as it is written; not one of events or acknowledgements, which are short and shall
+    /// not wait.
     ///
     /// Streamed answers are exports: they repeat nothing of the question beside a secret, so that their
     /// length tells nothing, and `no-store` does not exclude them.

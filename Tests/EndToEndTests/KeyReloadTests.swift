@@ -7,6 +7,7 @@ extension `End to end` {
     @Test func `refuses a revoked key at once when it is told to read the keys`() async throws {
         try await Installation.with { installation in
             let conninfo = try #require(installation.conninfo)
+            _ = try await installation.run(["migrate", "--database", conninfo])
             let made = try await installation.run(
                 ["keys", "create", "--name", "root", "--scope", "read", "--database", conninfo]
             )

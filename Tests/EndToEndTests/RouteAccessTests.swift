@@ -35,6 +35,8 @@ private struct RouteRow: Sendable {
         RouteRow("GET /readyz", .anyone),
         RouteRow("GET /metrics", .read),
         RouteRow("GET /v1/stats", .read),
+        // Its answer has no end but for one that is refused.
+        RouteRow("GET /v1/stats/live", .read, "/v1/stats/live?x=1", fine: 400),
         RouteRow("GET /v1/stats/series", .read, "/v1/stats/series?metric=count"),
         RouteRow("GET /v1/events", .read),
         RouteRow("GET /v1/events/{id}", .read, "/v1/events/none", fine: 404),

@@ -51,7 +51,11 @@ import Testing
             #expect(Self.refusal(path) == EADDRINUSE)
             // Also while its queue is full.
             var waiting: [ByteStream] = []
-            while let next = try? await ByteStream.connect(path: path, on: loop, deadline: .now()) {
+            while let next = try? await ByteStream.connect(
+                path: path,
+                on: loop,
+                deadline: .after(.seconds(30))
+            ) {
                 waiting.append(next)
             }
             #expect(!waiting.isEmpty && Self.refusal(path) == EADDRINUSE)

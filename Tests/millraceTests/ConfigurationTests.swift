@@ -1,5 +1,7 @@
 import ArgumentParser
+import HTTP
 import Logging
+import Server
 import Testing
 
 @testable import millrace
@@ -156,7 +158,7 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
             ("--data", ""), ("--listen", "127.0.0.1:65536"), ("--listen", "unix:"),
             ("--listen", "unix:" + String(repeating: "x", count: 108)), ("--max-connections", "0"),
             ("--max-connections-per-address", "+1"), ("--trusted-proxy", "10.0.0.1/8"),
-            ("--trusted-proxy", "proxy.example"), ("--drain-delay", "-1"),
+            ("--trusted-proxy", "proxy.example"), ("--drain-delay", "soon"),
         ] {
             let text = message { try service([flag, value]) }
             #expect(
