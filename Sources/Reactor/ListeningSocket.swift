@@ -1,3 +1,4 @@
+import CSystem
 import Glibc
 
 /// A bound socket that listens, not yet on any loop.
