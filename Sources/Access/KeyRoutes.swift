@@ -105,7 +105,7 @@ package struct KeyRoutes: Sendable {
     }
 
     private static func actor(of request: Request) -> Actor {
-        Actor(name: request.principal.map { "key:\($0.key.id)" } ?? "local", requestID: request.id)
+        Actor(name: request.actor, requestID: request.id)
     }
 
     private static let members: Set<String> = [

@@ -28,6 +28,16 @@ package enum Timestamp {
         return range.contains(value) ? value : nil
     }
 
+    /// Reads a timestamp out of a decoded query, where the plus of an offset has become a space unless it was
+    /// escaped, and few escape it.
+    package static func parse(query text: String) -> Int64? {
+        var bytes = Array(text.utf8)
+        if bytes.count > 6, bytes[bytes.count - 6] == UInt8(ascii: " ") {
+            bytes[bytes.count - 6] = UInt8(ascii: "+")
+        }
+        return parse(bytes.span)
+    }
+
     /// The timestamp as `2026-01-02T03:04:05.123456Z`; moments outside ``range`` are moved to its ends.
     package static func format(_ microseconds: Int64) -> [UInt8] {
         var output: [UInt8] = []

@@ -64,11 +64,12 @@ final class Flush {
             let seqs = try await send(
                 encoder,
                 counts,
-                mustDeduplicate: plan.hasUndated || plan.isAtomic || !isFirst,
+                mustDeduplicate: plan.hasUndated || plan.isAtomic || plan.replay != nil || !isFirst,
                 deadline: deadline
             )
             stored.append(settle(rows, of: &plan, encoder, seqs: seqs, hi: counts.hi))
         } catch {
+            if plan.replay != nil, let fault = Self.replayFault(error) { throw .replayUndone(fault) }
             guard let state = Self.rowRefusal(error), !rows.isEmpty else { throw Self.translate(error) }
             // Nothing of it was stored. The numbers are used up all the same; seqs may have gaps.
             metrics.rowsRefused()
@@ -102,6 +103,8 @@ final class Flush {
     }
 
     /// Rejections and what was a duplicate before are counted by the first transaction only.
+    ///
+    /// What is replayed was counted as rejected before, and is so no longer.
     private func counts(of plan: FlushPlan, _ rows: [FlushRow], isFirst: Bool, cuts: Bool) -> FlushCounts {
         FlushCounts(
             stream: stream,
@@ -109,7 +112,7 @@ final class Flush {
             hi: nextSeq,
             offered: rows.count,
             duplicates: isFirst ? plan.duplicates : 0,
-            rejected: isFirst ? plan.rejectionCount : 0,
+            rejected: isFirst ? plan.rejectionCount - (plan.replay?.rejects.count ?? 0) : 0,
             bytes: isFirst ? plan.byteCount : 0,
             cuts: cuts,
             trace: plan.trace
@@ -271,6 +274,12 @@ final class Flush {
     private static func rowRefusal(_ error: PostgresError) -> String? {
         guard let state = error.sqlState else { return nil }
         return state.hasPrefix("22") || state == "23514" || state == "54000" ? state : nil
+    }
+
+    /// Why a replay was undone, where its rejects or their events are the reason.
+    private static func replayFault(_ error: PostgresError) -> ReplayFault? {
+        if error.sqlState == FlushStatement.goneState { return .gone }
+        return rowRefusal(error).map { .refused(sqlState: $0) }
     }
 
     private static func translate(_ error: PostgresError) -> IngestError {

@@ -16,7 +16,8 @@ struct FlushEncoder {
     static let eventTypes: [PostgresType] = [
         .uuid, .timestamptz, .timestamptz, .text, .text, .text, .text, .jsonb, .jsonb, .bytea, .int8, .int2,
     ]
-    static let rejectColumns = "received_at, id, code, pointer, detail, raw, request_id"
+    static let rejectColumns =
+        "received_at, id, code, pointer, detail, raw, request_id, strict, default_source, key_id"
 
     /// The rows as a binary COPY payload; for `staging` with the column `undated` at the end.
     func events(forStaging: Bool) -> CopyStream {
@@ -48,7 +49,7 @@ struct FlushEncoder {
         encoder.beginRow()
         encoder.append(uuid: row.key)
         encoder.append(timestamp: row.ts)
-        encoder.append(timestamp: submission.receivedAt)
+        encoder.append(timestamp: submission.receivedAt(of: submission.events[row.event]))
         encoder.append(text: bytes.extracting(event.type.range))
         encoder.append(text: bytes.extracting(event.source.range))
         if event.subject.isAbsent {
@@ -79,28 +80,20 @@ struct FlushEncoder {
 
     /// The submissions' rejections as a binary COPY payload.
     func rejects() -> CopyStream {
-        var encoder = RowEncoder(columns: 7, capacity: 4096)
+        var encoder = RowEncoder(columns: 10, capacity: 4096)
         for submission in plan.submissions {
-            for rejection in submission.rejections {
-                Self.append(
-                    rejection,
-                    receivedAt: submission.receivedAt,
-                    requestID: submission.requestID.text,
-                    to: &encoder
-                )
-            }
+            for rejection in submission.rejections { Self.append(rejection, of: submission, to: &encoder) }
         }
         return encoder.finish()
     }
 
-    static func append(
+    private static func append(
         _ rejection: Rejection,
-        receivedAt: Int64,
-        requestID: String,
+        of submission: Submission,
         to encoder: inout RowEncoder
     ) {
         encoder.beginRow()
-        encoder.append(timestamp: receivedAt)
+        encoder.append(timestamp: submission.receivedAt)
         // What was refused may hold what a text column cannot.
         if let id = rejection.id, !id.utf8.contains(0) {
             encoder.append(text: id)
@@ -111,7 +104,14 @@ struct FlushEncoder {
         encoder.append(text: Self.storable(rejection.pointer))
         encoder.append(text: Self.storable(rejection.detail))
         encoder.append(bytea: rejection.raw.span)
-        encoder.append(text: requestID)
+        encoder.append(text: submission.requestID.text)
+        encoder.append(bool: submission.decoding.isStrict)
+        if let source = submission.decoding.defaultSource {
+            encoder.append(text: source)
+        } else {
+            encoder.appendNull()
+        }
+        if let key = submission.sender { encoder.append(int64: key) } else { encoder.appendNull() }
     }
 
     private static func storable(_ text: String) -> String {

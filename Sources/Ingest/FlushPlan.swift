@@ -57,6 +57,8 @@ struct FlushPlan: Sendable {
     var rejectionCount: Int { submissions.reduce(0) { $0 + $1.rejections.count + $1.aborted } }
     /// Whether all of it is one request's, to be stored as a whole or not at all.
     var isAtomic: Bool { submissions.first?.isAtomic ?? false }
+    /// The rejects that all of it comes from; `nil` for events that came in just now.
+    var replay: Replay? { submissions.first?.replay }
     var byteCount: Int { submissions.reduce(0) { $0 + $1.bytes } }
     /// The first trace among those of the requests that have a row here.
     var trace: String? {

@@ -1,4 +1,5 @@
 import Events
+import HTTP
 import Postgres
 
 /// What a flush counts besides its rows, and whether it cuts a job.
@@ -10,6 +11,7 @@ struct FlushCounts: Equatable, Sendable {
     let hi: Int64
     let offered: Int
     let duplicates: Int
+    /// Less than none for a replay: what it takes away from the rejects.
     let rejected: Int
     let bytes: Int
     let cuts: Bool
@@ -112,7 +114,7 @@ enum FlushStatement: Sendable {
     /// Sent again after an unknown outcome, it finds rows with our own seqs: they are stored, by the first
     /// try. The verdicts are read by a statement of their own, so that they see a first try that committed in
     /// the meantime. The main query asks for `ended`, so that no plan can leave the fence out, not even for
-    /// want of rejects.
+    /// want of rejects. A replay takes its rejects away there, unless its first try has done so.
     static func deduplicating(_ encoder: FlushEncoder, _ counts: FlushCounts) -> FlushStatement {
         var sql = "COPY staging (\(FlushEncoder.eventColumns), undated) FROM STDIN (FORMAT binary);"
         var copies = [encoder.events(forStaging: true)]
@@ -142,11 +144,26 @@ enum FlushStatement: Sendable {
             kept AS (
               INSERT INTO rejects (\(FlushEncoder.rejectColumns))
                 SELECT \(FlushEncoder.rejectColumns) FROM staging_rejects WHERE (SELECT counts FROM ended))
-            SELECT counts FROM ended;
+            SELECT \(taking(encoder.plan)) FROM ended;
             SELECT s.seq FROM staging s JOIN events e ON e.ts = s.ts AND e.key = s.key AND e.bucket = s.bucket
               WHERE e.seq = s.seq
             """
         return .query(sql, copies: copies)
+    }
+
+    /// The SQLSTATE with which `take_rejects` says that a reject is gone.
+    static let goneState = "MR004"
+
+    private static func taking(_ plan: FlushPlan) -> String {
+        guard let replay = plan.replay, let requestID = plan.submissions.first?.requestID else {
+            return "counts"
+        }
+        let numbers = replay.rejects.map { "\($0.n)" }.joined(separator: ",")
+        let times = replay.rejects.map { String(decoding: Timestamp.format($0.receivedAt), as: UTF8.self) }
+        return """
+            CASE WHEN counts THEN take_rejects('{\(numbers)}', '{\(times.joined(separator: ","))}',
+              \(quoted(replay.actor)), \(quoted(requestID.text))) END
+            """
     }
 
     /// The SQLSTATE with which ``probing(_:)`` ends where no row is at fault.
@@ -175,6 +192,8 @@ enum FlushStatement: Sendable {
         SET enable_hashjoin = off;
         SET enable_mergejoin = off;
         """
+
+    private static func quoted(_ text: String) -> String { "'\(text.replacing("'", with: "''"))'" }
 
     private static func literal(_ microseconds: Int64) -> String {
         "'\(String(decoding: Timestamp.format(microseconds), as: UTF8.self))'::timestamptz"

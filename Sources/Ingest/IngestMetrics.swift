@@ -6,6 +6,7 @@ struct IngestMetrics: Sendable {
     private let stored = Counter(label: "millrace_events_stored_total")
     private let duplicates = Counter(label: "millrace_events_duplicates_total")
     private let rejected = Counter(label: "millrace_events_rejected_total")
+    private let replayed = Counter(label: "millrace_rejects_replayed_total")
     private let received = Counter(label: "millrace_events_received_total")
     private let bytes = Counter(label: "millrace_events_received_bytes_total")
     private let shed = Counter(label: "millrace_requests_shed_total")
@@ -36,7 +37,10 @@ struct IngestMetrics: Sendable {
         stored.increment(by: new)
         duplicates.increment(by: repeated)
         rejected.increment(by: refused)
-        received.increment(by: new + repeated + refused)
+        // What is replayed came in before.
+        let old = plan.replay?.rejects.count ?? 0
+        replayed.increment(by: old)
+        received.increment(by: new + repeated + refused - old)
         bytes.increment(by: plan.byteCount)
         flushes.increment()
         flushRows.record(plan.rows.count)

@@ -196,6 +196,7 @@ package struct IngestRoute: Sendable {
                 receivedAt: context.receivedAt,
                 bytes: body.count,
                 sender: request.principal?.key.id,
+                decoding: DecodingMode(isStrict: context.isStrict, key: request.principal?.key),
                 isAtomic: options.isAtomic,
                 trace: request.traceParent?.text,
                 waits: false
@@ -281,6 +282,8 @@ package struct IngestRoute: Sendable {
                 "database_unavailable",
                 "The events may not be stored (\(reason)). Send them again."
             )
+        case .replayUndone:
+            response = request.problem(503, "replay_undone", "Nothing was stored. Send it again shortly.")
         case .fenced:
             response = request.problem(
                 503,

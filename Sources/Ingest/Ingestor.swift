@@ -89,6 +89,7 @@ package struct Ingestor: Sendable {
         receivedAt: Int64,
         bytes: Int,
         sender: Int64? = nil,
+        decoding: DecodingMode = DecodingMode(),
         isAtomic: Bool = false,
         trace: String? = nil,
         waits: Bool
@@ -105,9 +106,39 @@ package struct Ingestor: Sendable {
             sender: sender,
             trace: trace
         )
+        submission.decoding = decoding
         submission.isAtomic = isAtomic
         submission.aborted = isAborted ? arena.records.count : 0
         let verdicts = try await queue.submit(submission, waits: waits).get()
         return isAborted ? arena.records.map { _ in .aborted } : verdicts
+    }
+
+    /// Stores the arena's records, which are these rejects' events in the same order, and takes the rejects
+    /// away, in one transaction of their own.
+    ///
+    /// - Throws: ``IngestError/replayUndone(_:)`` when one of the rejects is gone or PostgreSQL refuses an
+    ///   event: then nothing has changed.
+    func replay(
+        _ arena: EventArena,
+        of rejects: [ReplayedReject],
+        by actor: String,
+        requestID: RequestID
+    ) async throws(IngestError) -> [Verdict] {
+        precondition(
+            arena.records.count == rejects.count && arena.rejections.isEmpty,
+            "a replay has an event for each reject and nothing else"
+        )
+        var submission = Submission(
+            arena: arena,
+            events: rejects.enumerated().map { position, reject in
+                PreparedEvent(position, of: arena, receivedAt: reject.receivedAt)
+            },
+            rejections: [],
+            requestID: requestID,
+            receivedAt: WallClock.microseconds(),
+            bytes: 0
+        )
+        submission.replay = Replay(rejects: rejects, actor: actor)
+        return try await queue.submit(submission, waits: true).get()
     }
 }

@@ -194,7 +194,7 @@ struct StreamedBody {
         }
         if underWay.count == Self.chunksUnderWayMax { try await settle() }
         let (ingestor, id) = (route.ingestor, request.requestID)
-        let (sender, trace) = (request.principal?.key.id, request.traceParent?.text)
+        let (key, trace) = (request.principal?.key, request.traceParent?.text)
         let (receivedAt, bytes) = (context.receivedAt, chunkBytes)
         let task = Task { () -> Result<[Verdict], IngestError> in
             do throws(IngestError) {
@@ -204,7 +204,8 @@ struct StreamedBody {
                         requestID: id,
                         receivedAt: receivedAt,
                         bytes: bytes,
-                        sender: sender,
+                        sender: key?.id,
+                        decoding: DecodingMode(isStrict: false, key: key),
                         trace: trace,
                         waits: true
                     )

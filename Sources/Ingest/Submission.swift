@@ -19,6 +19,8 @@ package enum IngestError: Error, Equatable, Sendable {
     case unavailable(String)
     /// This process was declared dead by the others and must not write any more.
     case fenced
+    /// Nothing of a replay was stored, and all of its rejects are as they were.
+    case replayUndone(ReplayFault)
 }
 
 /// The events of one request, or of one chunk of a streamed one, that go to one writer.
@@ -32,8 +34,12 @@ struct Submission: Sendable {
     let receivedAt: Int64
     /// Bytes of JSON as received, for the totals.
     let bytes: Int
-    /// The key that it came with, for a fair share of the queue.
+    /// The key that it came with, for a fair share of the queue, and for its rejects.
     var sender: Int64?
+    /// Kept with its rejects.
+    var decoding = DecodingMode()
+    /// What a replay stores again; the events are these rejects, one each and in the same order.
+    var replay: Replay?
     /// Whether its events are stored together, in a transaction of their own, or not at all.
     var isAtomic = false
     /// Valid events that are not kept because of the rejections, counted as rejected.
@@ -41,12 +47,23 @@ struct Submission: Sendable {
     /// The trace that the request belongs to, as `traceparent`.
     var trace: String?
 
+    /// Whether it shares its flush with no other.
+    var isAlone: Bool { isAtomic || replay != nil }
+
     /// About what it occupies in memory and in a COPY, for limits.
-    var weight: Int { bytes + 128 * (events.count + rejections.count) }
+    var weight: Int {
+        // The bytes of a replay were counted when they came in.
+        (replay == nil ? bytes : arena.bytes.count) + 128 * (events.count + rejections.count)
+    }
+
+    /// When the event was received: of a replayed one, when that was the first time.
+    func receivedAt(of event: PreparedEvent) -> Int64 {
+        replay?.rejects[event.record].receivedAt ?? receivedAt
+    }
 
     /// The same request with nothing but these rejections.
     func withoutEvents(_ rejections: [Rejection], bytes: Int) -> Submission {
-        Submission(
+        var submission = Submission(
             arena: EventArena(),
             events: [],
             rejections: rejections,
@@ -54,5 +71,8 @@ struct Submission: Sendable {
             receivedAt: receivedAt,
             bytes: bytes
         )
+        submission.sender = sender
+        submission.decoding = decoding
+        return submission
     }
 }

@@ -103,7 +103,7 @@ actor WriteQueue {
                 events: submission.events.count,
                 bytes: weight,
                 sender: submission.sender,
-                isAlone: submission.isAtomic
+                isAlone: submission.isAlone
             )
             noteFill()
             wakeWriter()
@@ -178,8 +178,12 @@ actor WriteQueue {
                 waiting.answer.resume(returning: .success(verdicts))
             }
         } catch {
-            metrics.flushFailed()
-            logger.warning("events were not stored", metadata: ["reason": "\(error)"])
+            if case .replayUndone = error {
+                // Not a failure: whoever replays looks again at what is left.
+            } else {
+                metrics.flushFailed()
+                logger.warning("events were not stored", metadata: ["reason": "\(error)"])
+            }
             noteFence(of: writer)
             for waiting in batch { waiting.answer.resume(returning: .failure(error)) }
         }

@@ -81,8 +81,12 @@ final class Writer {
             }
             if cuts { hooks.cut() }
         } catch {
+            switch error {
+            case .fenced: isFenced = true
+            case .replayUndone: break
             // Some of it may have been committed all the same, and then a job has to cover it.
-            if error == .fenced { isFenced = true } else { noteStored(1, cuts: false) }
+            case .overloaded, .unavailable: noteStored(1, cuts: false)
+            }
             throw error
         }
     }

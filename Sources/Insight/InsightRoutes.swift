@@ -1,9 +1,9 @@
 // Insight: the read side.
 //
 // Requests come in by the routes below and are answered from three places: the database, over a lane of
-// read-only connections of its own (Stats, Series, Events); the program's metrics (Metrics); the pages
-// built into the binary (Dashboard). Nothing here writes to the database or waits for the write path. What
-// only others know — workers, readiness, the node itself — comes in as closures: ``InsightSources``.
+// read-only connections of its own (Stats, Series, Events, Rejects); the program's metrics (Metrics); the
+// pages built into the binary (Dashboard). Nothing here writes to the database or waits for the write path.
+// What only others know — workers, readiness, the node itself — comes in as closures: ``InsightSources``.
 //
 //  route → ReadParameters (what was asked, checked) → reader (SQL) → JSONWriter → Response
 
@@ -45,6 +45,8 @@ package struct InsightRoutes: Sendable {
         add("/v1/stats/series", to: &router, seriesAnswer)
         add("/v1/events", to: &router, eventsAnswer)
         add("/v1/events/{id}", to: &router, receiptAnswer)
+        add("/v1/rejects", to: &router, rejectsAnswer)
+        add("/v1/rejects/{n}", to: &router, rejectAnswer)
         router.add(.get, "/healthz", for: .anyone) { _, _ in Self.health }
         router.add(.get, "/readyz", for: .anyone) { _, _ in await sources.readiness().response }
         router.add(.get, "/metrics", for: .scope(.read)) { _, _ in metricsText() }
@@ -89,6 +91,15 @@ package struct InsightRoutes: Sendable {
     private func receiptAnswer(_ request: Request) async throws(ReadError) -> Response {
         let parameters = try ReadParameters(request, allowed: ["source"])
         return try await receipt(id: request.parameters["id"] ?? "", parameters)
+    }
+
+    private func rejectsAnswer(_ request: Request) async throws(ReadError) -> Response {
+        try await rejects(ReadParameters(request, allowed: RejectsQuery.parameters))
+    }
+
+    private func rejectAnswer(_ request: Request) async throws(ReadError) -> Response {
+        _ = try ReadParameters(request, allowed: [])
+        return try await reject(request.parameters["n"] ?? "")
     }
 
     static let health = Response(bytes: Array(#"{"status":"ok"}"#.utf8))

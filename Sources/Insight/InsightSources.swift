@@ -168,6 +168,10 @@ package struct InsightLimits: Sendable {
     package var eventsLimitDefault = 100
     /// A page of the list ends early once it holds this much.
     package var listBytesMax = 8 * 1_024 * 1_024
+    package var rejectsLimitMax = 1_000
+    package var rejectsLimitDefault = 100
+    /// Raw bytes after which a page of rejects ends early; as JSON they may be several times as many.
+    package var rejectsBytesMax = 2 * 1_024 * 1_024
     /// What one query of an export is sized for, by the events before it.
     package var pageBytesAimed = 1_024 * 1_024
     package var pageRowsFirst = 128

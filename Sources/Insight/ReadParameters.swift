@@ -30,12 +30,7 @@ struct ReadParameters: Sendable {
     /// A moment in microseconds since 1970.
     func time(_ name: String) throws(ReadError) -> Int64? {
         guard let value = try text(name) else { return nil }
-        var bytes = Array(value.utf8)
-        // The plus of an offset is a space to whoever decodes queries, and few escape it.
-        if bytes.count > 6, bytes[bytes.count - 6] == UInt8(ascii: " ") {
-            bytes[bytes.count - 6] = UInt8(ascii: "+")
-        }
-        guard let time = Timestamp.parse(bytes.span) else {
+        guard let time = Timestamp.parse(query: value) else {
             throw .invalid(
                 parameter: name,
                 "The value of \"\(name)\" is not an RFC 3339 time, such as 2026-01-02T03:04:05Z."

@@ -1,12 +1,23 @@
 package import Reactor
 
 extension PartitionKeeper {
+    /// A partition as the catalogue has it.
+    package struct Partition: Equatable, Sendable {
+        /// The keeper's own, which needs no quotes.
+        package let name: String
+        /// What it takes on disk, indexes included.
+        package let bytes: Int
+        /// Whole seconds since its last day has ended; less than none before.
+        package let secondsOver: Int
+        let isAttached: Bool
+        /// Whether detaching it was begun and not ended.
+        let isDetaching: Bool
+    }
+
     /// Drops the partitions whose days have ended at least `days` days ago, the history with the first of
     /// them; returns their names, oldest first.
     ///
-    /// Each is detached without a lock that readers or writers would queue behind (`DETACH PARTITION …
-    /// CONCURRENTLY`, PostgreSQL 14), and then dropped; a round that is broken off is finished by the next.
-    /// One node at a time: where another is at it, nothing is done here.
+    /// A round that is broken off is finished by the next.
     ///
     /// - Throws: ``PostgresError``; what had been dropped before stays dropped.
     @discardableResult
@@ -16,59 +27,103 @@ extension PartitionKeeper {
         on connection: PostgresConnection,
         deadline: Deadline
     ) async throws(PostgresError) -> [String] {
-        let lock = "hashtextextended('millrace retention of \(table)', 0)"
-        let isOurs = try await connection.query("SELECT pg_try_advisory_lock(\(lock))", deadline: deadline)
-        guard isOurs.value == "t" else { return [] }
+        guard try await claim(lockTimeout: lockTimeout, on: connection, deadline: deadline) else { return [] }
         do throws(PostgresError) {
-            _ = try await connection.simple(
-                "SET lock_timeout = \(lockTimeout.milliseconds)",
-                deadline: deadline
-            )
-            let dropped = try await dropAll(expiredFor: days, on: connection, deadline: deadline)
-            try await release(lock, on: connection, deadline: deadline)
+            var dropped: [String] = []
+            for partition in try await partitions(on: connection, deadline: deadline)
+            where partition.secondsOver >= days * 86_400 {
+                try await detach(partition, on: connection, deadline: deadline)
+                try await drop(partition, on: connection, deadline: deadline)
+                dropped.append(partition.name)
+            }
+            try await release(on: connection, deadline: deadline)
             return dropped
         } catch {
-            try? await release(lock, on: connection, deadline: deadline)
+            try? await release(on: connection, deadline: deadline)
             throw error
         }
     }
 
-    private func release(
-        _ lock: String,
+    /// Claims the right to drop partitions of this table, until ``release(on:deadline:)`` or the end of the
+    /// session; `false` where another node has it.
+    ///
+    /// No statement waits longer than `lockTimeout` for a lock until then.
+    package func claim(
+        lockTimeout: Duration = .seconds(2),
+        on connection: PostgresConnection,
+        deadline: Deadline
+    ) async throws(PostgresError) -> Bool {
+        let isOurs = try await connection.query(
+            "SELECT pg_try_advisory_lock(\(claimKey))",
+            deadline: deadline
+        )
+        guard isOurs.value == "t" else { return false }
+        let sql = "SET lock_timeout = \(lockTimeout.milliseconds)"
+        _ = try await connection.simple(sql, deadline: deadline)
+        return true
+    }
+
+    /// Gives back what ``claim(lockTimeout:on:deadline:)`` has got.
+    package func release(
         on connection: PostgresConnection,
         deadline: Deadline
     ) async throws(PostgresError) {
-        let sql = "RESET lock_timeout; SELECT pg_advisory_unlock(\(lock))"
+        let sql = "RESET lock_timeout; SELECT pg_advisory_unlock(\(claimKey))"
         _ = try await connection.simple(sql, deadline: deadline)
     }
 
-    private func dropAll(
-        expiredFor days: Int,
+    private var claimKey: String { "hashtextextended('millrace retention of \(table)', 0)" }
+
+    /// Takes a partition out of the table, so that nobody reads or writes it any more.
+    ///
+    /// Done without a lock that readers or writers would queue behind (`DETACH PARTITION … CONCURRENTLY`,
+    /// PostgreSQL 14).
+    package func detach(
+        _ partition: Partition,
         on connection: PostgresConnection,
         deadline: Deadline
-    ) async throws(PostgresError) -> [String] {
-        let expired = try await connection.query(expiredSQL, [String(days)], deadline: deadline)
-        var dropped: [String] = []
-        for row in expired.rows {
-            guard let name = row[0] else { continue }
-            // The name is this type's own and needs no quotes. Neither statement may stand in a transaction.
-            if row[1] == "t" {
-                let how = row[2] == "t" ? "FINALIZE" : "CONCURRENTLY"
-                let sql = "ALTER TABLE \(table) DETACH PARTITION \(name) \(how)"
-                _ = try await connection.simple(sql, deadline: deadline)
-            }
-            _ = try await connection.simple("DROP TABLE IF EXISTS \(name)", deadline: deadline)
-            dropped.append(name)
-        }
-        return dropped
+    ) async throws(PostgresError) {
+        guard partition.isAttached else { return }
+        let how = partition.isDetaching ? "FINALIZE" : "CONCURRENTLY"
+        // May not stand in a transaction.
+        let sql = "ALTER TABLE \(table) DETACH PARTITION \(partition.name) \(how)"
+        _ = try await connection.simple(sql, deadline: deadline)
     }
 
-    /// Name, whether it is attached, and whether detaching it was begun; also those that were detached and
-    /// not dropped, which are known by their names.
-    private var expiredSQL: String {
+    /// Drops a partition that is detached.
+    package func drop(
+        _ partition: Partition,
+        on connection: PostgresConnection,
+        deadline: Deadline
+    ) async throws(PostgresError) {
+        _ = try await connection.simple("DROP TABLE IF EXISTS \(partition.name)", deadline: deadline)
+    }
+
+    /// All partitions, oldest first, those among them that were detached and not dropped, which are known by
+    /// their names.
+    package func partitions(
+        on connection: PostgresConnection,
+        deadline: Deadline
+    ) async throws(PostgresError) -> [Partition] {
+        let result = try await connection.query(partitionsSQL, deadline: deadline)
+        return result.rows.compactMap { row in
+            guard let name = row[0], let bytes = row[1].flatMap({ Int($0) }),
+                let secondsOver = row[2].flatMap({ Int($0) })
+            else { return nil }
+            return Partition(
+                name: name,
+                bytes: bytes,
+                secondsOver: secondsOver,
+                isAttached: row[3] == "t",
+                isDetaching: row[4] == "t"
+            )
+        }
+    }
+
+    private var partitionsSQL: String {
         """
         WITH parts AS (
-            SELECT c.relname::text AS name, i.inhrelid IS NOT NULL AS attached,
+            SELECT c.oid, c.relname::text AS name, i.inhrelid IS NOT NULL AS attached,
                     coalesce(i.inhdetachpending, false) AS pending,
                     CASE WHEN c.relname = '\(table)_history'
                         THEN (regexp_match(pg_get_expr(c.relpartbound, c.oid),
@@ -79,9 +134,9 @@ extension PartitionKeeper {
                 WHERE c.relkind = 'r' AND c.relname ~ '^\(table)_([0-9]{8}|history)$'
                     AND c.relnamespace =
                         (SELECT relnamespace FROM pg_class WHERE oid = '\(table)'::regclass))
-        SELECT name, attached, pending FROM parts
-            WHERE ended <= (\(now))::timestamptz - make_interval(days => $1)
-            ORDER BY ended, name DESC
+        SELECT name, pg_total_relation_size(oid),
+               floor(extract(epoch FROM (\(now))::timestamptz - ended))::bigint, attached, pending
+            FROM parts ORDER BY ended, name DESC
         """
     }
 }

@@ -37,6 +37,9 @@ package struct Request: Sendable {
     /// Goes into problems and logs.
     package var id: String { requestID.text }
 
+    /// Who asks, for the audit trail.
+    package var actor: String { principal.map { "key:\($0.key.id)" } ?? "local" }
+
     /// The trace that the client says the request belongs to; `nil` for none, and for a field that is not
     /// valid or came twice.
     package var traceParent: TraceParent? {

@@ -36,8 +36,6 @@ struct KeyOffice: ParsableArguments {
     )
     var database: String?
 
-    private static let timeout = Duration.seconds(15)
-
     /// Asks the server, or does it in the database.
     func run(
         _ surroundings: Surroundings,
@@ -47,9 +45,10 @@ struct KeyOffice: ParsableArguments {
         if let conninfo = database(surroundings) {
             return try await onLoop { loop in await Self.work(conninfo, on: loop, work) }.get()
         }
-        let server = try ServerURL(given: url, surroundings)
-        let key = surroundings.variable("MILLRACE_KEY")
-        return try await onLoop { loop in await Self.ask(server, key, request, on: loop) }.get()
+        return try await AskedServer.with(url, surroundings, command: "keys") {
+            server throws(CommandFailure) in
+            request.lines(try await server.ask(request.method, request.path, body: request.body))
+        }
     }
 
     private func database(_ surroundings: Surroundings) -> String? {
@@ -94,33 +93,6 @@ struct KeyOffice: ParsableArguments {
         let path: String
         var body: [UInt8] = []
         let lines: @Sendable ([String: JSONValue]) -> [String]
-    }
-
-    private static func ask(
-        _ server: ServerURL,
-        _ key: String?,
-        _ request: ServerRequest,
-        on loop: EventLoop
-    ) async -> Result<[String], CommandFailure> {
-        let client = HTTPClient(server, key: key, on: loop)
-        defer { client.close() }
-        do throws(HTTPClientError) {
-            let response = try await client.send(
-                request.method,
-                request.path,
-                contentType: request.body.isEmpty ? nil : "application/json",
-                body: request.body,
-                deadline: .after(timeout)
-            )
-            let members = try? JSONReader.object(response.body)
-            guard 200..<300 ~= response.status else {
-                let detail = members?["detail"]?.string ?? "status \(response.status)"
-                return .failure(CommandFailure("keys: \(server): \(detail)"))
-            }
-            return .success(request.lines(members ?? [:]))
-        } catch {
-            return .failure(CommandFailure("keys: \(server): \(error)"))
-        }
     }
 
     /// Who is named in the audit trail.

@@ -87,7 +87,8 @@ struct MillraceCommand: ParsableCommand {
             """,
         version: Program.version,
         subcommands: [
-            ServeCommand.self, MigrateCommand.self, SendCommand.self, KeysCommand.self, HealthCommand.self,
+            ServeCommand.self, MigrateCommand.self, SendCommand.self, KeysCommand.self, RejectsCommand.self,
+            HealthCommand.self,
             BenchScanCommand.self,
             BenchWorkerCommand.self,
         ]

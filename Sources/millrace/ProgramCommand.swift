@@ -70,8 +70,11 @@ enum Output {
     }
 
     /// A line on standard output, in one write(2): whoever reads a pipe sees it at once.
-    static func say(_ text: String) {
-        let bytes = Array((text + "\n").utf8)
+    static func say(_ text: String) { say(Array(text.utf8)) }
+
+    /// The same, byte for byte.
+    static func say(_ line: [UInt8]) {
+        let bytes = line + [UInt8(ascii: "\n")]
         _ = Glibc.write(STDOUT_FILENO, bytes, bytes.count)
     }
 

@@ -34,6 +34,8 @@ struct ServeCommand: ProgramCommand {
     @Option(help: Setting.trustedProxy.help) var trustedProxy: [String] = []
     @Option(help: Setting.drainDelay.help) var drainDelay: String?
     @Option(help: Setting.drainTimeout.help) var drainTimeout: String?
+    @Option(help: Setting.rejectsMaxAge.help) var rejectsMaxAge: String?
+    @Option(help: Setting.rejectsMaxSize.help) var rejectsMaxSize: String?
     @Option(help: Setting.name.help) var name: String?
 
     @Option(help: ArgumentHelp("A file with settings. (MILLRACE_CONFIG)", valueName: "file"))
@@ -87,6 +89,8 @@ struct ServeCommand: ProgramCommand {
         case .trustedProxy: trustedProxy
         case .drainDelay: Self.list(drainDelay)
         case .drainTimeout: Self.list(drainTimeout)
+        case .rejectsMaxAge: Self.list(rejectsMaxAge)
+        case .rejectsMaxSize: Self.list(rejectsMaxSize)
         case .name: Self.list(name)
         }
     }

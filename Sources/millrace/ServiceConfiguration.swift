@@ -36,6 +36,10 @@ struct ServiceConfiguration: Equatable, Sendable {
     /// From the signal to the end of listening.
     var drainDelay: Duration
     var drainTimeout: Duration
+    /// Days that rejects are kept, by when they were received.
+    var rejectsDaysMax: Int
+    /// What the rejects may take on disk.
+    var rejectsBytesMax: Int
     /// Of the node.
     var name: String
 
@@ -45,6 +49,8 @@ struct ServiceConfiguration: Equatable, Sendable {
     static let writersMax = 64
     static let connectionsMax = 1_000_000
     static let nameBytesMax = 255
+    /// The partitions of the days to come take some room before there is a row in them.
+    static let rejectsBytesMin = 16 << 20
 
     /// For logs and people: without the password.
     var maskedDatabase: String { database.map { SecretMask.mask(conninfo: $0) } ?? "embedded" }
@@ -89,6 +95,10 @@ struct ServiceConfiguration: Equatable, Sendable {
         )
         drainDelay = try reader.duration(of: .drainDelay)
         drainTimeout = try reader.duration(of: .drainTimeout)
+        rejectsDaysMax = try reader.count(of: .rejectsMaxAge, max: Self.retentionDaysMax)
+        rejectsBytesMax = try reader.value(of: .rejectsMaxSize, "a size like 1GiB, 16MiB at least") { text in
+            SettingText.bytes(text).flatMap { $0 < Self.rejectsBytesMin ? nil : $0 }
+        }
         name = try reader.value(of: .name, "a name of 1 to \(Self.nameBytesMax) bytes") {
             1...Self.nameBytesMax ~= $0.utf8.count ? $0 : nil
         }

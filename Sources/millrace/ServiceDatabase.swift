@@ -1,3 +1,4 @@
+import Ingest
 import Logging
 import Postgres
 import Reactor
@@ -129,6 +130,12 @@ struct ServiceDatabase: Sendable {
             deadline: deadline
         )
         if !names.isEmpty { logger.notice("dropped expired events", metadata: ["partitions": "\(names)"]) }
+    }
+
+    /// Drops the rejects that are too old or too many.
+    func bound(_ rejects: RejectKeeper, deadline: Deadline) async throws(PostgresError) {
+        try await admin.ensureConnected(deadline: deadline)
+        try await rejects.keep(on: admin, deadline: deadline)
     }
 
     func close(deadline: Deadline) async {

@@ -11,6 +11,8 @@ import Workers
 /// house.
 struct ServiceNode: Sendable {
     let ingest: IngestRoute
+    let rejects: RejectRoutes
+    private let rejectStore: RejectStore
     private let ingestor: Ingestor
     private let jobs: JobsService
     private let pool: WorkerPool
@@ -18,7 +20,9 @@ struct ServiceNode: Sendable {
 
     /// How often days to come are given partitions: often enough for a clock that jumps, rarely enough to
     /// cost nothing.
-    private static let upkeepInterval = Duration.seconds(600)
+    private static let partitionsInterval = Duration.seconds(600)
+    /// How often rejects are held to their bounds: they may grow beyond by what comes meanwhile.
+    private static let upkeepInterval = Duration.seconds(30)
 
     static func start(
         _ configuration: ServiceConfiguration,
@@ -59,12 +63,20 @@ struct ServiceNode: Sendable {
         let ingestor = Ingestor(settings, hooks: hooks, loop: loop, logger: logger)
         await ingestor.start()
         await jobs.start()
+        let keeper = RejectKeeper(
+            daysMax: configuration.rejectsDaysMax,
+            bytesMax: configuration.rejectsBytesMax,
+            logger: logger
+        )
         // Ended by `stop`.
         let upkeep = Task(executorPreference: loop) {
-            await keep(database, retentionDays: days, loop: loop, logger: logger)
+            await keep(database, retentionDays: days, rejects: keeper, loop: loop, logger: logger)
         }
+        let rejectStore = RejectStore(database.configuration, loop: loop, logger: logger)
         return ServiceNode(
             ingest: IngestRoute(ingestor, settings),
+            rejects: RejectRoutes(ingestor, settings, store: rejectStore),
+            rejectStore: rejectStore,
             ingestor: ingestor,
             jobs: jobs,
             pool: pool,
@@ -100,17 +112,27 @@ struct ServiceNode: Sendable {
     private static func keep(
         _ database: ServiceDatabase,
         retentionDays days: Int,
+        rejects: RejectKeeper,
         loop: EventLoop,
         logger: Logger
     ) async {
+        var partitionsDue = Deadline.now()
         while !Task.isCancelled {
+            if partitionsDue <= .now() {
+                do throws(PostgresError) {
+                    let deadline = Deadline.after(.seconds(60))
+                    // Old ones first: they may be what the new ones need room for.
+                    if days > 0 { try await database.dropExpired(afterDays: days, deadline: deadline) }
+                    try await database.makePartitions(deadline: deadline)
+                    partitionsDue = .after(partitionsInterval)
+                } catch {
+                    logger.error("cannot look after the partitions", metadata: ["reason": "\(error)"])
+                }
+            }
             do throws(PostgresError) {
-                let deadline = Deadline.after(.seconds(60))
-                // Old ones first: they may be what the new ones need room for.
-                if days > 0 { try await database.dropExpired(afterDays: days, deadline: deadline) }
-                try await database.makePartitions(deadline: deadline)
+                try await database.bound(rejects, deadline: .after(.seconds(60)))
             } catch {
-                logger.error("cannot look after the partitions", metadata: ["reason": "\(error)"])
+                logger.warning("cannot hold the rejects to their bounds", metadata: ["reason": "\(error)"])
             }
             await loop.sleep(for: upkeepInterval)
         }
@@ -120,6 +142,7 @@ struct ServiceNode: Sendable {
     /// leaves.
     func stop(deadline: Deadline) async {
         upkeep.cancel()
+        await rejectStore.close()
         await ingestor.stop()
         await jobs.stop(deadline: deadline)
         await upkeep.value

@@ -19,6 +19,8 @@ enum Setting: String, CaseIterable, Sendable {
     case trustedProxy = "trusted-proxy"
     case drainDelay = "drain-delay"
     case drainTimeout = "drain-timeout"
+    case rejectsMaxAge = "rejects-max-age"
+    case rejectsMaxSize = "rejects-max-size"
     case name
 
     /// The key in the configuration file, and the flag without its dashes.
@@ -55,8 +57,8 @@ enum Setting: String, CaseIterable, Sendable {
         case .workers, .loops, .writers, .maxConnections, .maxConnectionsPerAddress, .accessLog: "n"
         case .log: "format"
         case .logLevel: "level"
-        case .retention: "days"
-        case .maxBody: "size"
+        case .retention, .rejectsMaxAge: "days"
+        case .maxBody, .rejectsMaxSize: "size"
         case .drainDelay, .drainTimeout: "time"
         case .name: "name"
         case .trustedProxy: "network"
@@ -94,6 +96,10 @@ enum Setting: String, CaseIterable, Sendable {
         case .drainDelay:
             "How long to go on once told to stop, with /readyz at 503, so that load balancers leave."
         case .drainTimeout: "How long a stop may wait for requests and jobs under way, like 30s or 2m."
+        case .rejectsMaxAge:
+            "Days that refused events are kept; a day of them goes once all of it is older."
+        case .rejectsMaxSize:
+            "What refused events may take on disk before the oldest of them go, in bytes or like 1GiB."
         case .name: "What to call this node in logs and statistics."
         }
     }
@@ -107,7 +113,8 @@ enum Setting: String, CaseIterable, Sendable {
         case .log: "text on a terminal, else json"
         case .name: "the host's name"
         case .listen, .data, .writers, .open, .noMigrate, .proxyProtocol, .logLevel, .accessLog, .retention,
-            .maxBody, .maxConnections, .maxConnectionsPerAddress, .drainDelay, .drainTimeout:
+            .maxBody, .maxConnections, .maxConnectionsPerAddress, .drainDelay, .drainTimeout, .rejectsMaxAge,
+            .rejectsMaxSize:
             defaultText(on: Machine(cores: 1, hostName: "", logsToTerminal: false)) ?? ""
         }
     }
@@ -131,6 +138,8 @@ enum Setting: String, CaseIterable, Sendable {
         case .maxConnectionsPerAddress: "0"
         case .drainDelay: "0s"
         case .drainTimeout: "30s"
+        case .rejectsMaxAge: "30"
+        case .rejectsMaxSize: "1GiB"
         case .name: machine.hostName
         }
     }

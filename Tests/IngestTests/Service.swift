@@ -37,11 +37,13 @@ struct Service: Sendable {
     static func serve(
         _ ingestor: Ingestor,
         _ configuration: IngestConfiguration,
+        rejects: RejectRoutes? = nil,
         on loop: EventLoop,
         _ body: @escaping @Sendable (SocketAddress, EventLoop) async throws -> Void
     ) async throws {
         var router = Router()
         IngestRoute(ingestor, configuration).add(to: &router)
+        rejects?.add(to: &router)
         var listening = HTTPServerConfiguration()
         listening.port = 0
         let server = try await HTTPServer(
@@ -57,6 +59,15 @@ struct Service: Sendable {
             await server.drain(deadline: .now())
             throw error
         }
+    }
+
+    /// Sends a request to any route over a connection of its own and returns the answer.
+    func send(_ method: String, _ path: String, _ body: String = "") async throws -> Answer {
+        let client = try await Client.connect(to: address, on: installation.database.loop)
+        defer { client.close() }
+        let head = "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: r-1\r\n"
+        try await client.write(Array((head + "Content-Length: \(body.utf8.count)\r\n\r\n" + body).utf8))
+        return try await client.answer()
     }
 
     /// Sends one request over a connection of its own and returns the answer.
@@ -219,10 +230,11 @@ final class Client {
             let parts = line.split(separator: ":", maxSplits: 1)
             fields[parts[0].lowercased()] = parts[1].trimmingCharacters(in: .whitespaces)
         }
-        let length = try #require(fields["content-length"].flatMap { Int($0) })
+        let status = try #require(lines[0].split(separator: " ").dropFirst().first.flatMap { Int($0) })
+        // RFC 9110 8.6: an answer without content says no length.
+        let length = status == 204 ? 0 : try #require(fields["content-length"].flatMap { Int($0) })
         guard bytes.count >= end.upperBound + length else { return nil }
         input.consume(end.upperBound + length)
-        let status = try #require(lines[0].split(separator: " ").dropFirst().first.flatMap { Int($0) })
         return Answer(
             status: status,
             fields: fields,

@@ -124,6 +124,10 @@ struct ReadSide: Sendable {
         text(try await routes.series(parameters(query, SeriesQuery.parameters)))
     }
 
+    func rejects(_ query: String) async throws -> String {
+        text(try await routes.rejects(parameters(query, RejectsQuery.parameters)))
+    }
+
     func receipt(_ id: String, _ query: String = "") async throws -> String {
         text(try await routes.receipt(id: id, parameters(query, ["source"])))
     }

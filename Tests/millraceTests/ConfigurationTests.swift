@@ -52,6 +52,8 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
         #expect(configuration.connectionsPerAddressMax == 0)
         #expect(configuration.drainDelay == .zero)
         #expect(configuration.drainTimeout == .seconds(30))
+        #expect(configuration.rejectsDaysMax == 30)
+        #expect(configuration.rejectsBytesMax == 1 << 30)
         #expect(configuration.name == "rover")
         #expect(configuration.maskedDatabase == "embedded")
     }
@@ -75,7 +77,8 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
             .writers: "5", .open: "yes", .noMigrate: "true", .log: "text", .logLevel: "error",
             .retention: "90", .maxBody: "5MiB", .accessLog: "9", .maxConnections: "50",
             .maxConnectionsPerAddress: "7", .proxyProtocol: "on", .trustedProxy: "10.0.0.0/8,unix",
-            .drainDelay: "10s", .drainTimeout: "5m", .name: "n",
+            .drainDelay: "10s", .drainTimeout: "5m", .rejectsMaxAge: "7", .rejectsMaxSize: "64MiB",
+            .name: "n",
         ]
         let flags = Setting.allCases.flatMap { setting -> [String] in
             if setting.isSwitch { return [setting.flag] }
@@ -108,6 +111,8 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
         #expect(fromFlags.proxies == TrustedProxies(networks: [network], unixSockets: true))
         #expect(fromFlags.drainDelay == .seconds(10))
         #expect(fromFlags.drainTimeout == .seconds(300))
+        #expect(fromFlags.rejectsDaysMax == 7)
+        #expect(fromFlags.rejectsBytesMax == 64 << 20)
     }
 
     @Test func `takes the database from DATABASE_URL, unless MILLRACE_DATABASE says another`() throws {
@@ -158,7 +163,8 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
             ("--data", ""), ("--listen", "127.0.0.1:65536"), ("--listen", "unix:"),
             ("--listen", "unix:" + String(repeating: "x", count: 108)), ("--max-connections", "0"),
             ("--max-connections-per-address", "+1"), ("--trusted-proxy", "10.0.0.1/8"),
-            ("--trusted-proxy", "proxy.example"), ("--drain-delay", "soon"),
+            ("--trusted-proxy", "proxy.example"), ("--drain-delay", "soon"), ("--rejects-max-age", "0"),
+            ("--rejects-max-size", "15MiB"),
         ] {
             let text = message { try service([flag, value]) }
             #expect(

@@ -15,7 +15,7 @@ extension InsightRoutes {
         if let event = try await stored(id, source, deadline) {
             event.write(to: &writer, isReceipt: true)
         } else if let reject = try await rejected(id, deadline) {
-            reject.write(to: &writer)
+            reject.writeReceipt(to: &writer)
         } else {
             throw .notFound("There is no event with this id.")
         }
@@ -57,13 +57,13 @@ extension InsightRoutes {
         }
     }
 
-    private func rejected(_ id: String, _ deadline: Deadline) async throws(ReadError) -> RejectedEvent? {
+    private func rejected(_ id: String, _ deadline: Deadline) async throws(ReadError) -> StoredReject? {
         let sql = """
-            SELECT id, code, pointer, detail, (extract(epoch FROM received_at) * 1000000)::bigint, raw
-              FROM rejects WHERE id = $1 ORDER BY received_at DESC, n DESC LIMIT 1
+            SELECT \(StoredReject.columns) FROM rejects
+              WHERE id = $1 ORDER BY received_at DESC, n DESC LIMIT 1
             """
         return try await first(sql, [id], deadline).map { values throws(ReadError) in
-            try RejectedEvent(values)
+            try StoredReject(values)
         }
     }
 
@@ -77,49 +77,5 @@ extension InsightRoutes {
         } catch {
             throw .database(error)
         }
-    }
-}
-
-/// One row of the table `rejects`.
-struct RejectedEvent: Equatable, Sendable {
-    let id: String
-    let code: String
-    let pointer: String
-    let detail: String
-    /// Microseconds since 1970.
-    let receivedAt: Int64
-    let raw: [UInt8]
-
-    init(_ values: [String?]) throws(ReadError) {
-        var row = ReadRow(values)
-        id = try row.string()
-        code = try row.string()
-        pointer = try row.string()
-        detail = try row.string()
-        receivedAt = try row.integer()
-        raw = try row.bytes() ?? []
-    }
-
-    func write(to writer: inout JSONWriter) {
-        writer.beginObject()
-        writer.member("id", id)
-        writer.member("received_at", time: receivedAt)
-        writer.member("verdict", "rejected")
-        writer.key("error")
-        writer.beginObject()
-        writer.member("code", code)
-        writer.member("pointer", pointer)
-        writer.member("detail", detail)
-        writer.endObject()
-        if UTF8Check.firstInvalid(in: raw.span) == nil {
-            writer.key("raw")
-            writer.string(utf8: raw.span)
-        } else {
-            var text: [UInt8] = []
-            Base64.append(raw.span, to: &text)
-            writer.key("raw_base64")
-            writer.string(utf8: text.span)
-        }
-        writer.endObject()
     }
 }

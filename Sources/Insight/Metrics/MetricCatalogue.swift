@@ -20,6 +20,11 @@ enum MetricCatalogue {
         "millrace_events_duplicates_total": "Events that had been stored before.",
         "millrace_events_rejected_total": "Events that were refused and kept as rejects.",
         "millrace_ingest_queue_seconds": "How long the oldest request of a flush has waited for it.",
+        "millrace_rejects_replayed_total":
+            "Rejects that were replayed; they have become stored events or duplicates.",
+        "millrace_rejects_dropped_total":
+            "Rejects that were dropped for their age or for the room they took.",
+        "millrace_rejects_dropped_bytes_total": "Bytes of rejects that were dropped for their age or size.",
         "millrace_http_request_duration_seconds": "Time from a request's head to its answer.",
         "millrace_http_responses_total": "Answers by class of their status.",
         "millrace_http_connections_accepted_total": "Connections that were accepted.",
