@@ -65,6 +65,15 @@ struct RejectDesk: Sendable {
         }
     }
 
+    /// Returns once so much waits for the writers.
+    func waitForQueue(moreThan bytes: Int) async throws {
+        let deadline = TestCluster.deadline
+        while node.ingestor.pendingBytes <= bytes {
+            if Deadline.now() >= deadline { throw Installation.WaitedTooLong() }
+            await Task.yield()
+        }
+    }
+
     // MARK: Replays
 
     /// Every reject, unless said otherwise.

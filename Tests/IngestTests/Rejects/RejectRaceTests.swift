@@ -156,7 +156,11 @@ import Testing
                 let storing = (0..<3).map { round in
                     Task { try await desk.node.store(Decoded.dated(round * 10..<round * 10 + 10)) }
                 }
+                let weight = Decoded.submission(Decoded.dated(0..<10)).weight
+                try await desk.waitForQueue(moreThan: 2 * weight + weight / 2)
+                let before = desk.node.ingestor.pendingBytes
                 let replaying = Task { try await desk.replay() }
+                try await desk.waitForQueue(moreThan: before)
                 return (busy, replaying, storing)
             }
             _ = try await busy.value
