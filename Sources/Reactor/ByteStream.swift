@@ -154,12 +154,8 @@ package final class ByteStream: @unchecked Sendable {
         }
     }
 
-    /// Returns once a read would not wait, `isOver` is true at the start of the wait, or ``wakeReader()`` is
-    /// called: whoever waits for more than bytes asks again what there is.
-    package func untilReadable(
-        deadline: Deadline,
-        unless isOver: () -> Bool = { false }
-    ) async throws(StreamError) {
+    /// Returns once a read would not wait, or ``wakeReader()`` has been called since the last one.
+    package func untilReadable(deadline: Deadline) async throws(StreamError) {
         assert(loop.isCurrent)
         guard descriptor != nil else { throw .closed }
         if watch.isReadable { return }
@@ -168,7 +164,7 @@ package final class ByteStream: @unchecked Sendable {
         try Self.check(
             await withUnsafeContinuation { continuation in
                 // Suspending may let the loop turn before this runs, so the question is asked again.
-                if isClosed || watch.isReadable || isOver() {
+                if isClosed || watch.isReadable {
                     continuation.resume(returning: isClosed ? .closed : .ready)
                     return
                 }

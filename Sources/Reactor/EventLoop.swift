@@ -243,7 +243,8 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
             let began = Deadline.now()
             turnBegan = began
             activity.begin(began)
-            // One of those who let the others go first; these are all whom the kernel's answer has woken.
+            // One of those who let the others go first, however many there are: a turn takes no longer for it
+            // than one piece of long work. The others are all whom the kernel's answer has woken.
             let patient = turnWaiters.popFirst()
             for index in 0..<Int(max(count, 0)) { receive(events[index]) }
             runJobs()
@@ -305,7 +306,6 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
         }
     }
 
-    /// One a turn, however many there are: a turn takes no longer for it than one piece of long work.
     private func expireTimers() {
         guard timers.next != nil else { return }
         let now = Deadline.now()

@@ -86,7 +86,12 @@ package final class BodyReader {
                 try finishInflation()
                 return .end
             }
+            let receivedBefore = received
             if try await fill(until: deadline) == false { return .nothing }
+            // What is read may inflate to nothing: empty members of gzip, one after the other.
+            if inflation != nil, connection.isDue(after: received - receivedBefore) {
+                await connection.makeWay()
+            }
         }
     }
 

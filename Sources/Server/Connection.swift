@@ -44,7 +44,7 @@ final class Connection {
 
     /// When it will have waited too long for a request; `nil` while there is one.
     private var idleEnd: Deadline?
-    /// Whether the PROXY header is still to come, so that closing loses nothing.
+    /// Whether the PROXY header is still to come.
     private var isLearning: Bool
     /// Whether answers announce the end of the connection and no further request is read.
     private var isDraining: Bool { io.isDraining }
@@ -121,8 +121,8 @@ final class Connection {
     /// What an idle client has sent already is still answered: it may have arrived a moment ago.
     func drain() {
         io.isDraining = true
-        // Before the PROXY header nobody has asked for anything.
-        if isLearning { close() } else { io.stream.wakeReader() }
+        // Also within an answer, which may be one that lasts.
+        io.stream.wakeReader()
     }
 
     /// Ends the connection now, whatever it does.
@@ -135,9 +135,7 @@ final class Connection {
     /// Lets the proxy say who the client is; `false` when there is nothing to be served.
     private func learnOrigin() async throws(StreamError) -> Bool {
         defer { isLearning = false }
-        guard !isDraining,
-            let header = try await io.readProxyHeader(until: .after(context.limits.headTimeout))
-        else {
+        guard let header = try await io.readProxyHeader(until: .after(context.limits.headTimeout)) else {
             context.metrics.connectionRefused()
             return false
         }

@@ -66,10 +66,11 @@ extension ConnectionIO {
         unless queue: EventQueue
     ) async throws(StreamError) -> Bool {
         while !isDraining, queue.isEmpty {
+            // Finds nothing where something else has woken the reader.
             try readAhead()
             if input.isEmpty { releaseBuffers() }
             do throws(StreamError) {
-                try await stream.untilReadable(deadline: deadline) { isDraining || !queue.isEmpty }
+                try await stream.untilReadable(deadline: deadline)
             } catch {
                 if error == .timedOut { return false }
                 throw error

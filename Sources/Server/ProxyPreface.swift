@@ -4,7 +4,8 @@ import Reactor
 extension ConnectionIO {
     /// Reads the PROXY header that a connection begins with, which is not answered when it is missing.
     ///
-    /// - Returns: `nil` when the connection has to end: it begins with something else, or ends first.
+    /// - Returns: `nil` when the connection has to end: it begins with something else, or ends
+    ///   first, or the server drains and the rest has not come.
     /// - Throws: ``StreamError/timedOut`` when the header is not there by the deadline.
     func readProxyHeader(until deadline: Deadline) async throws(StreamError) -> ProxyHeader? {
         while true {
@@ -23,6 +24,7 @@ extension ConnectionIO {
             case .bytes: continue
             case .endOfStream: return nil
             case .wouldBlock:
+                if isDraining { return nil }
                 do throws(StreamError) {
                     try await stream.untilReadable(deadline: deadline)
                 } catch {

@@ -81,6 +81,20 @@ private final class Order: Sendable {
             #expect(order.all == ["other", "inflated"])
         }
     }
+
+    /// Members of gzip that hold nothing: much to read, and never a byte for the handler.
+    @Test func `is not all for a body that inflates to nothing`() async throws {
+        try await Self.withTwo { order, greedy, other in
+            let empty = Deflater.compress([], .gzip)
+            let body = [UInt8](repeatElement(empty, count: 20_000).joined())
+            let fields = ["Content-Encoding: gzip", "Content-Length: \(body.count)"]
+            try await greedy.send(Array(Self.head("POST /inflate", fields[0], fields[1]).utf8) + body)
+            try await other.send(Self.head("GET /note/other"))
+            _ = try await other.answer()
+            #expect(try await greedy.answer().status == 200)
+            #expect(order.all == ["other", "inflated"])
+        }
+    }
 }
 
 @Suite(.timeLimit(.minutes(2))) struct `An idle connection` {

@@ -127,6 +127,28 @@ private func routes(_ router: inout Router) {
         }
     }
 
+    /// Like a request on an idle connection: it may have arrived a moment ago.
+    @Test func `are answered when the header and a request have come before the drain`() async throws {
+        try await Self.with { server in
+            let client = try await server.connect()
+            let other = try await server.connect()
+            defer {
+                client.close()
+                other.close()
+            }
+            let header = proxyHeader(outside)
+            try await client.send(Array(header.prefix(1)))
+            try await other.send(header + Self.get)
+            // The server waits for the rest of the first one's header.
+            _ = try await other.answer()
+            try await client.send(Array(header.dropFirst()) + Self.get)
+            await server.server.drain(deadline: .after(.seconds(1_000)))
+            let answers = try await client.answersToEnd()
+            #expect(answers.map(\.text) == ["203.0.113.9:4711"])
+            #expect(answers.first?.closes == true)
+        }
+    }
+
     @Test func `are counted by the address that it names`() async throws {
         let metrics = RecordingMetrics()
         try await Self.with({
