@@ -57,6 +57,7 @@ let package = Package(
         // L2: each owns one kind of resource.
         library("Workers", ["Reactor", "Events", "Analytics", deque, logging, metrics]),
         library("Postgres", ["Reactor", "CPostgres", deque, logging, metrics], embedding: "Migrations"),
+        library("Spool", ["Reactor", logging, metrics]),
         library("Server", ["Reactor", "HTTP", "Events", "CZlib", crypto, logging, metrics]),
 
         // L3: the product.
@@ -77,8 +78,8 @@ let package = Package(
         .executableTarget(
             name: "millrace",
             dependencies: [
-                "Reactor", "HTTP", "Events", "Analytics", "Workers", "Postgres", "Server", "Ingest", "Jobs",
-                "Insight", "Access", arguments, logging, metrics,
+                "Reactor", "HTTP", "Events", "Analytics", "Workers", "Postgres", "Spool", "Server", "Ingest",
+                "Jobs", "Insight", "Access", arguments, logging, metrics,
             ],
             swiftSettings: strict
         ),
@@ -96,6 +97,7 @@ let package = Package(
         tests("Analytics", ["Analytics"]),
         tests("Workers", ["Workers", "Reactor", "Events", "Analytics", "TestSupport", "millrace", logging]),
         tests("Postgres", ["Reactor", "Postgres", "TestSupport", "millrace", logging]),
+        tests("Spool", ["Spool", "Reactor", "TestSupport", "millrace", logging]),
         tests("Server", ["Server", "Reactor", "HTTP", "Events", "TestSupport", logging, metrics]),
         tests(
             "Ingest",

@@ -88,6 +88,10 @@ extern char *swift_demangle(
 
 static inline int csystem_die_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); }
 
+extern int fallocate(int descriptor, int mode, off_t offset, off_t length);
+// FALLOC_FL_KEEP_SIZE (linux/falloc.h): room, but no bytes that could be read.
+static inline int csystem_reserve(int descriptor, long bytes) { return fallocate(descriptor, 1, 0, bytes); }
+
 // The data member of an epoll event as one 64-bit number; the union itself is awkward from Swift.
 static inline struct epoll_event csystem_epoll_event(unsigned events, unsigned long long data) {
     struct epoll_event event;

@@ -1,9 +1,9 @@
 // millrace: the program — commands, configuration and logs, and nothing that a target below could do.
 //
 // `serve` composes the service out of the targets (Service.swift). `migrate`, `health` and `send` are for
-// operators, `bench-scan` and `bench-worker` measure what the program is made of. `worker` and `exec-worker`
-// are what the service starts itself as: they are told apart before anything else happens, because the first
-// has a protocol on its descriptors and the second is to become another program at once.
+// operators, `bench-scan`, `bench-worker` and `bench-spool` measure what the program is made of. `worker` and
+// `exec-worker` are what the service starts itself as: they are told apart before anything else happens,
+// because the first has a protocol on its descriptors and the second is to become another program at once.
 //
 // Settings go one way: flags, variables and a file become a Configuration of texts with their origins, that
 // becomes a checked ServiceConfiguration, and nobody reads the environment after that.
@@ -89,8 +89,7 @@ struct MillraceCommand: ParsableCommand {
         subcommands: [
             ServeCommand.self, MigrateCommand.self, SendCommand.self, KeysCommand.self, RejectsCommand.self,
             HealthCommand.self,
-            BenchScanCommand.self,
-            BenchWorkerCommand.self,
+            BenchScanCommand.self, BenchWorkerCommand.self, BenchSpoolCommand.self,
         ]
     )
 }

@@ -1,0 +1,111 @@
+/// What is appended: the bytes that come back, and what is known of them without reading them.
+package struct SpoolEntry: Equatable, Sendable {
+    package let payload: [UInt8]
+    /// Events in the payload.
+    package let events: Int
+    /// Names the attempt whose outcome is unknown that this is a copy of; 0 for none.
+    package let mark: UInt64
+
+    package init(payload: [UInt8], events: Int, mark: UInt64 = 0) {
+        self.payload = payload
+        self.events = events
+        self.mark = mark
+    }
+}
+
+/// An entry that is on the disk, and its place in the order of all.
+package struct SpooledRecord: Equatable, Sendable {
+    package let sequence: UInt64
+    package let mark: UInt64
+    package let events: Int
+    package let payload: [UInt8]
+    /// Its place among the records that were made durable together.
+    let groupIndex: UInt32
+}
+
+/// The bytes of a record in a segment.
+///
+///     0  length of the payload, UInt32
+///     4  CRC-32C of all but this field, with the segment's salt as its seed, UInt32
+///     8  sequence, UInt64
+///     16 mark, UInt64
+///     24 events, UInt32
+///     28 place in its group, UInt32
+///     32 payload, then zeros up to a multiple of 8
+///
+/// All little-endian. The salt is random and in the segment's name: without it a client could send an event
+/// whose bytes are a record, which a scan would find in the ruins of a damaged one.
+struct RecordHeader: Equatable {
+    static let byteCount = 32
+    static let alignment = 8
+
+    var payloadBytes: Int
+    var sum: UInt32
+    var sequence: UInt64
+    var mark: UInt64
+    var events: Int
+    /// Records before it that were made durable together with it.
+    var groupIndex: UInt32
+
+    /// Bytes from the record's beginning to the next one's.
+    var recordBytes: Int { Self.recordBytes(payload: payloadBytes) }
+
+    static func recordBytes(payload count: Int) -> Int {
+        byteCount + (count + alignment - 1) / alignment * alignment
+    }
+
+    /// Reads a header; `nil` for bytes that cannot be one.
+    init?(_ bytes: Span<UInt8>, at offset: Int) {
+        let raw = bytes.bytes
+        // The offsets are checked; every pattern is an integer.
+        func word32(_ at: Int) -> UInt32 {
+            UInt32(littleEndian: raw.unsafeLoadUnaligned(fromByteOffset: offset + at, as: UInt32.self))
+        }
+        func word64(_ at: Int) -> UInt64 {
+            UInt64(littleEndian: raw.unsafeLoadUnaligned(fromByteOffset: offset + at, as: UInt64.self))
+        }
+        guard offset + Self.byteCount <= bytes.count else { return nil }
+        payloadBytes = Int(word32(0))
+        sum = word32(4)
+        sequence = word64(8)
+        mark = word64(16)
+        events = Int(word32(24))
+        groupIndex = word32(28)
+    }
+
+    /// Appends a record to what is to be written.
+    static func append(
+        _ entry: SpoolEntry,
+        sequence: UInt64,
+        groupIndex: Int,
+        salt: UInt32,
+        to bytes: inout [UInt8]
+    ) {
+        let start = bytes.count
+        bytes.append(littleEndian: UInt32(entry.payload.count))
+        bytes.append(littleEndian: UInt32(0))
+        bytes.append(littleEndian: sequence)
+        bytes.append(littleEndian: entry.mark)
+        bytes.append(littleEndian: UInt32(entry.events))
+        bytes.append(littleEndian: UInt32(groupIndex))
+        bytes.append(contentsOf: entry.payload)
+        let sum = Self.sum(bytes.span.extracting(start..<bytes.count), salt: salt)
+        for index in 0..<4 { bytes[start + 4 + index] = UInt8(truncatingIfNeeded: sum >> (8 * index)) }
+        let padding = recordBytes(payload: entry.payload.count) - (bytes.count - start)
+        bytes.append(contentsOf: repeatElement(0, count: padding))
+    }
+
+    /// The sum of a record without its padding.
+    static func sum(_ record: Span<UInt8>, salt: UInt32) -> UInt32 {
+        var sum = CRC32C(seed: salt)
+        sum.add(record.extracting(0..<4))
+        sum.add(record.extracting(8..<record.count))
+        return sum.value
+    }
+}
+
+extension [UInt8] {
+    mutating func append(littleEndian value: some FixedWidthInteger) {
+        for index in 0..<value.bitWidth / 8 { append(UInt8(truncatingIfNeeded: value >> (8 * index))) }
+    }
+}
