@@ -63,7 +63,7 @@ let package = Package(
         // L3: the product.
         library(
             "Ingest",
-            ["Reactor", "HTTP", "Events", "Postgres", "Server", crypto, deque, logging, metrics]
+            ["Reactor", "HTTP", "Events", "Postgres", "Spool", "Server", crypto, deque, logging, metrics]
         ),
         library("Jobs", ["Reactor", "Events", "Analytics", "Postgres", "Workers", deque, logging, metrics]),
         library(
@@ -101,7 +101,11 @@ let package = Package(
         tests("Server", ["Server", "Reactor", "HTTP", "Events", "TestSupport", logging, metrics]),
         tests(
             "Ingest",
-            ["Ingest", "Reactor", "HTTP", "Events", "Postgres", "Server", "TestSupport", "millrace", logging]
+            [
+                "Ingest", "Reactor", "HTTP", "Events", "Postgres", "Spool", "Server", "TestSupport",
+                "millrace",
+                logging,
+            ]
         ),
         tests(
             "Jobs",

@@ -90,5 +90,14 @@ struct PreparedEvent: Sendable {
         }
     }
 
+    /// An event whose place was settled before.
+    init(record: Int, key: UInt128, ts: Int64, isUndated: Bool, isFresh: Bool) {
+        self.record = record
+        self.key = key
+        self.ts = ts
+        self.isUndated = isUndated
+        self.isFresh = isFresh
+    }
+
     var identity: Identity { Identity(key: key, ts: isUndated ? .min : ts) }
 }

@@ -21,13 +21,42 @@ final class Flush {
     private var number: Int64 = 0
     private var nextSeq: Int64
     private var fallbacks = FallbackState()
+    private let patience: Duration
+    /// Whether the days of this plan's rejects were made already.
+    private var hasMadeDays = false
+    /// Names the flush that failed last if it may have been committed; 0 if it was not.
+    private(set) var lostFlush: UInt64 = 0
 
-    init(stream: Int64, connection: PostgresConnection, metrics: IngestMetrics, logger: Logger) {
+    /// With a database that is away a flush fails after `patience`.
+    init(
+        stream: Int64,
+        connection: PostgresConnection,
+        patience: Duration,
+        metrics: IngestMetrics,
+        logger: Logger
+    ) {
+        self.patience = patience
         self.stream = stream
         self.connection = connection
         self.metrics = metrics
         self.logger = logger
         nextSeq = stream << 40
+    }
+
+    /// Rows of a plan that go into one transaction, and which of the plan's transactions that is.
+    private struct Part {
+        var rows: [FlushRow]
+        var isFirst = true
+        var isLast = true
+
+        /// The same in two, one after the other.
+        var halves: (Part, Part) {
+            let middle = rows.count / 2
+            return (
+                Part(rows: Array(rows[..<middle]), isFirst: isFirst, isLast: false),
+                Part(rows: Array(rows[middle...]), isFirst: false, isLast: isLast)
+            )
+        }
     }
 
     /// Stores all rows of the plan and sets their verdicts; one transaction unless a row is refused.
@@ -37,85 +66,84 @@ final class Flush {
         deadline: Deadline
     ) async throws(IngestError) -> [Stored] {
         var stored: [Stored] = []
-        try await store(
-            plan.rows,
-            of: &plan,
-            isFirst: true,
-            cuts: cuts,
-            into: &stored,
-            deadline: deadline
-        )
+        lostFlush = 0
+        hasMadeDays = false
+        try await store(Part(rows: plan.rows), of: &plan, cuts: cuts, into: &stored, deadline: deadline)
         return stored
     }
 
     private func store(
-        _ rows: [FlushRow],
+        _ part: Part,
         of plan: inout FlushPlan,
-        isFirst: Bool,
         cuts: Bool,
         into stored: inout [Stored],
         deadline: Deadline
     ) async throws(IngestError) {
         number += 1
-        let encoder = FlushEncoder(plan: plan, rows: rows, firstSeq: nextSeq)
-        nextSeq += Int64(rows.count)
-        let counts = counts(of: plan, rows, isFirst: isFirst, cuts: cuts)
+        let encoder = FlushEncoder(plan: plan, rows: part.rows, firstSeq: nextSeq)
+        nextSeq += Int64(part.rows.count)
+        let counts = counts(of: plan, part, cuts: cuts)
         do throws(PostgresError) {
             let seqs = try await send(
                 encoder,
                 counts,
-                mustDeduplicate: plan.hasUndated || plan.isAtomic || plan.replay != nil || !isFirst,
+                mustDeduplicate: plan.isAlone || plan.hasUndated || plan.drained != nil || !part.isFirst,
                 deadline: deadline
             )
-            stored.append(settle(rows, of: &plan, encoder, seqs: seqs, hi: counts.hi))
+            stored.append(settle(part.rows, of: &plan, encoder, seqs: seqs, hi: counts.hi))
         } catch {
             if plan.replay != nil, let fault = Self.replayFault(error) { throw .replayUndone(fault) }
-            guard let state = Self.rowRefusal(error), !rows.isEmpty else { throw Self.translate(error) }
             // Nothing of it was stored. The numbers are used up all the same; seqs may have gaps.
+            if error.sqlState == Self.checkState, counts.rejected > 0, !hasMadeDays {
+                try await makeDays(for: plan, deadline: deadline)
+                try await store(part, of: &plan, cuts: cuts, into: &stored, deadline: deadline)
+                return
+            }
+            guard let state = Self.rowRefusal(error), !part.rows.isEmpty else { throw Self.translate(error) }
             metrics.rowsRefused()
             if plan.isAtomic {
-                try await abort(&plan, rows, sqlState: state, cuts: cuts, deadline: deadline)
-                return
-            }
-            if rows.count == 1 {
-                try await keepRefused(
-                    rows[0],
-                    sqlState: state,
-                    of: &plan,
-                    isFirst: isFirst,
-                    cuts: cuts,
-                    deadline: deadline
-                )
-                return
-            }
-            let middle = rows.count / 2
-            for (half, isFirst) in [(rows[..<middle], isFirst), (rows[middle...], false)] {
-                try await store(
-                    Array(half),
-                    of: &plan,
-                    isFirst: isFirst,
-                    cuts: cuts,
-                    into: &stored,
-                    deadline: deadline
-                )
+                try await abort(&plan, part.rows, sqlState: state, cuts: cuts, deadline: deadline)
+            } else if part.rows.count == 1 {
+                try await keepRefused(part, sqlState: state, of: &plan, cuts: cuts, deadline: deadline)
+            } else {
+                let (first, second) = part.halves
+                try await store(first, of: &plan, cuts: cuts, into: &stored, deadline: deadline)
+                try await store(second, of: &plan, cuts: cuts, into: &stored, deadline: deadline)
             }
         }
     }
 
-    /// Rejections and what was a duplicate before are counted by the first transaction only.
+    /// Makes the days of the plan's rejects, for want of which PostgreSQL may have refused it.
+    private func makeDays(for plan: FlushPlan, deadline: Deadline) async throws(IngestError) {
+        hasMadeDays = true
+        let times = Set(plan.submissions.filter { !$0.rejections.isEmpty }.map(\.receivedAt))
+        do throws(PostgresError) {
+            for time in times.sorted() {
+                let text = String(decoding: Timestamp.format(time), as: UTF8.self)
+                _ = try await connection.query("SELECT make_reject_day($1)", [text], deadline: deadline)
+            }
+        } catch {
+            throw Self.translate(error)
+        }
+    }
+
+    /// Rejections and what was a duplicate before are counted by the first transaction only; a spool's
+    /// position is moved by the last.
     ///
     /// What is replayed was counted as rejected before, and is so no longer.
-    private func counts(of plan: FlushPlan, _ rows: [FlushRow], isFirst: Bool, cuts: Bool) -> FlushCounts {
-        FlushCounts(
+    private func counts(of plan: FlushPlan, _ part: Part, cuts: Bool) -> FlushCounts {
+        let counts = part.isFirst && plan.drained?.isCounted != true
+        return FlushCounts(
             stream: stream,
             flush: number,
             hi: nextSeq,
-            offered: rows.count,
-            duplicates: isFirst ? plan.duplicates : 0,
-            rejected: isFirst ? plan.rejectionCount - (plan.replay?.rejects.count ?? 0) : 0,
-            bytes: isFirst ? plan.byteCount : 0,
+            offered: part.rows.count,
+            duplicates: counts ? plan.duplicates : 0,
+            rejected: counts ? plan.rejectionCount - (plan.replay?.rejects.count ?? 0) : 0,
+            bytes: counts ? plan.byteCount : 0,
             cuts: cuts,
-            trace: plan.trace
+            trace: plan.trace,
+            drained: part.isLast ? plan.drained : nil
         )
     }
 
@@ -130,16 +158,18 @@ final class Flush {
     ) async throws(PostgresError) -> Set<Int64>? {
         var deduplicates = mustDeduplicate || fallbacks.prefersDeduplication
         while true {
-            try await connection.ensureConnected(deadline: deadline)
+            try await connection.ensureConnected(deadline: min(deadline, .after(patience)))
             do throws(PostgresError) {
                 if deduplicates {
                     let seqs = try await run(.deduplicating(encoder, counts), deadline: deadline)
+                    lostFlush = 0
                     return Set((seqs?.rows ?? []).compactMap { $0[0].flatMap { Int64($0) } })
                 }
                 _ = try await run(.optimistic(encoder, counts), deadline: deadline)
                 fallbacks.succeeded()
                 return nil
             } catch {
+                if error.isOutcomeUnknown { lostFlush = UInt64(stream) << 40 | UInt64(counts.flush) }
                 switch error {
                 case .server(let refusal) where refusal.isUniqueViolation && !deduplicates:
                     fallbacks.fellBack()
@@ -191,18 +221,29 @@ final class Flush {
 
     /// Keeps a row that PostgreSQL refused as a reject, so that it is not lost and its sender is told.
     private func keepRefused(
-        _ row: FlushRow,
+        _ part: Part,
         sqlState: String,
         of plan: inout FlushPlan,
-        isFirst: Bool,
         cuts: Bool,
         deadline: Deadline
     ) async throws(IngestError) {
-        var rest = plan.refusing(row, sqlState: sqlState, isFirst: isFirst)
-        var unused: [Stored] = []
-        try await store([], of: &rest, isFirst: true, cuts: cuts, into: &unused, deadline: deadline)
+        let row = part.rows[0]
+        var rest = plan.refusing(row, sqlState: sqlState, isFirst: part.isFirst)
+        try await storeRest(&rest, isLast: part.isLast, cuts: cuts, deadline: deadline)
         plan.set(.refused(sqlState: sqlState), of: row)
         logger.warning("PostgreSQL refused an event", metadata: ["sqlstate": "\(sqlState)"])
+    }
+
+    /// Stores a plan without rows: what it counts and keeps besides.
+    private func storeRest(
+        _ rest: inout FlushPlan,
+        isLast: Bool,
+        cuts: Bool,
+        deadline: Deadline
+    ) async throws(IngestError) {
+        var unused: [Stored] = []
+        let part = Part(rows: [], isLast: isLast)
+        try await store(part, of: &rest, cuts: cuts, into: &unused, deadline: deadline)
     }
 
     /// Stores nothing of an atomic request but the reject that the row at fault becomes.
@@ -215,8 +256,7 @@ final class Flush {
     ) async throws(IngestError) {
         let fault = try await culprit(of: plan, among: rows, sqlState: sqlState, deadline: deadline)
         var rest = plan.abort(because: fault.row, sqlState: fault.sqlState)
-        var unused: [Stored] = []
-        try await store([], of: &rest, isFirst: true, cuts: cuts, into: &unused, deadline: deadline)
+        try await storeRest(&rest, isLast: true, cuts: cuts, deadline: deadline)
         logger.warning(
             "PostgreSQL refused an event of an atomic request",
             metadata: ["sqlstate": "\(fault.sqlState)"]
@@ -270,10 +310,13 @@ final class Flush {
 
     // MARK: Errors
 
+    /// The SQLSTATE of a violated check, and of a row that no partition takes.
+    private static let checkState = "23514"
+
     /// The SQLSTATE when it is a row's fault: data exceptions, and constraints other than uniqueness.
     private static func rowRefusal(_ error: PostgresError) -> String? {
         guard let state = error.sqlState else { return nil }
-        return state.hasPrefix("22") || state == "23514" || state == "54000" ? state : nil
+        return state.hasPrefix("22") || state == checkState || state == "54000" ? state : nil
     }
 
     /// Why a replay was undone, where its rejects or their events are the reason.
@@ -283,37 +326,10 @@ final class Flush {
     }
 
     private static func translate(_ error: PostgresError) -> IngestError {
-        error.sqlState == "MR001" ? .fenced : .unavailable(error.tag)
-    }
-}
-
-/// Decides when optimism does not pay: when more than 3 % of the last flushes met a conflict, the next
-/// hundred go straight to the dedup path (storage: a scattered duplicate costs its whole batch a second try).
-struct FallbackState: Sendable {
-    private var window: [Bool] = []
-    private var deduplicating = 0
-
-    private static let windowFlushes = 100
-    private static let fallbacksMax = 3
-
-    /// Whether the next flush should not try; counts it.
-    var prefersDeduplication: Bool {
-        mutating get {
-            if deduplicating == 0 { return false }
-            deduplicating -= 1
-            return true
-        }
-    }
-
-    mutating func succeeded() { note(false) }
-    mutating func fellBack() { note(true) }
-
-    private mutating func note(_ fellBack: Bool) {
-        window.append(fellBack)
-        if window.count > Self.windowFlushes { window.removeFirst() }
-        if window.count(where: { $0 }) > Self.fallbacksMax {
-            deduplicating = Self.windowFlushes
-            window = []
+        switch error.sqlState {
+        case "MR001": .fenced
+        case let state?: .unavailable("\(error.tag) \(state)")
+        case nil: .unavailable(error.tag)
         }
     }
 }

@@ -10,6 +10,15 @@ struct FlushRow: Equatable, Sendable {
     let isUndated: Bool
 }
 
+/// Records of a spool that follow each other.
+struct DrainedRange: Equatable, Sendable {
+    let spool: UInt128
+    let from: UInt64
+    let to: UInt64
+    /// Whether the flush that they are a copy of was committed after all: they are counted already.
+    let isCounted: Bool
+}
+
 /// Which events of some submissions are written, in which order, and which are duplicates before PostgreSQL
 /// is asked.
 ///
@@ -22,6 +31,8 @@ struct FlushPlan: Sendable {
     /// Events found to be duplicates here, without PostgreSQL.
     private(set) var duplicates = 0
     private(set) var hasUndated = false
+    /// The part of a spool that this is, which is forgotten in the transaction that stores it.
+    var drained: DrainedRange?
 
     init(_ submissions: [Submission], recent: RecentKeys) {
         self.submissions = submissions
@@ -57,6 +68,8 @@ struct FlushPlan: Sendable {
     var rejectionCount: Int { submissions.reduce(0) { $0 + $1.rejections.count + $1.aborted } }
     /// Whether all of it is one request's, to be stored as a whole or not at all.
     var isAtomic: Bool { submissions.first?.isAtomic ?? false }
+    /// Whether it shares its transaction with no other request.
+    var isAlone: Bool { submissions.first?.isAlone ?? false }
     /// The rejects that all of it comes from; `nil` for events that came in just now.
     var replay: Replay? { submissions.first?.replay }
     var byteCount: Int { submissions.reduce(0) { $0 + $1.bytes } }
@@ -89,7 +102,9 @@ struct FlushPlan: Sendable {
         rest.aborted = origin.events.count - 1
         verdicts = verdicts.map { $0.map { _ in .aborted } }
         set(.refused(sqlState: sqlState), of: row)
-        return FlushPlan([rest], recent: RecentKeys(capacity: 1))
+        var plan = FlushPlan([rest], recent: RecentKeys(capacity: 1))
+        plan.drained = drained
+        return plan
     }
 
     /// The plan of what is written for `row`, which PostgreSQL has refused: no row, but the reject that it
@@ -104,6 +119,7 @@ struct FlushPlan: Sendable {
         kept.append(origin.withoutEvents([refused], bytes: 0))
         var plan = FlushPlan(kept, recent: RecentKeys(capacity: 1))
         if isFirst { plan.duplicates = duplicates }
+        plan.drained = drained
         return plan
     }
 }

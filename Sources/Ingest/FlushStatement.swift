@@ -17,6 +17,8 @@ struct FlushCounts: Equatable, Sendable {
     let cuts: Bool
     /// The trace of a job that is cut of it.
     let trace: String?
+    /// What of a spool is forgotten with it.
+    var drained: DrainedRange?
 }
 
 /// How a flush is told to PostgreSQL: one message, so one transaction.
@@ -116,19 +118,22 @@ enum FlushStatement: Sendable {
     /// the meantime. The main query asks for `ended`, so that no plan can leave the fence out, not even for
     /// want of rejects. A replay takes its rejects away there, unless its first try has done so.
     static func deduplicating(_ encoder: FlushEncoder, _ counts: FlushCounts) -> FlushStatement {
-        var sql = "COPY staging (\(FlushEncoder.eventColumns), undated) FROM STDIN (FORMAT binary);"
+        var sql = counts.drained.map { advance($0, counts) } ?? ""
+        sql += "COPY staging (\(FlushEncoder.eventColumns), undated) FROM STDIN (FORMAT binary);"
         var copies = [encoder.events(forStaging: true)]
         if counts.rejected > 0 {
             sql += "COPY staging_rejects (\(FlushEncoder.rejectColumns)) FROM STDIN (FORMAT binary);"
             copies.append(encoder.rejects())
         }
-        let end = EndFlush(
+        var end = EndFlush(
             counts,
             stored: "(SELECT count(*) FROM added)",
             first: "(SELECT min(ts) FROM added)",
             last: "(SELECT max(ts) FROM added)",
             isFirst: false
         )
+        // All were counted; if some are new all the same, these were not.
+        if counts.drained?.isCounted == true { end.offered = end.stored }
         sql += """
             WITH fresh AS (
               INSERT INTO event_keys (key, bucket, ts)
@@ -163,6 +168,15 @@ enum FlushStatement: Sendable {
         return """
             CASE WHEN counts THEN take_rejects('{\(numbers)}', '{\(times.joined(separator: ","))}',
               \(quoted(replay.actor)), \(quoted(requestID.text))) END
+            """
+    }
+
+    /// Comes first: whoever drains what is drained already does nothing else.
+    private static func advance(_ drained: DrainedRange, _ counts: FlushCounts) -> String {
+        let spool = String(decoding: formatUUID(drained.spool), as: UTF8.self)
+        return """
+            SELECT advance_spool('\(spool)', \(drained.from), \(drained.to),
+              \(counts.stream), \(counts.flush));
             """
     }
 

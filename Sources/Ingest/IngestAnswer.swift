@@ -5,8 +5,17 @@ import HTTP
 ///
 /// `received = stored + duplicates + rejected`, always.
 struct IngestAnswer: Sendable {
-    enum Durability: String { case committed, spooled, none }
+    /// Where the events are; the later, the less is promised.
+    enum Durability: String, Comparable {
+        case committed, spooled, none
 
+        static func < (left: Durability, right: Durability) -> Bool {
+            left == .committed && right != .committed || left == .spooled && right == .none
+        }
+    }
+
+    /// The least of all that was added.
+    private(set) var durability = Durability.committed
     private(set) var stored = 0
     private(set) var duplicates = 0
     private(set) var rejected = 0
@@ -31,6 +40,12 @@ struct IngestAnswer: Sendable {
     /// Whether nothing of it was right: answered with 422.
     var isRefused: Bool { rejected > 0 && stored == 0 && duplicates == 0 }
 
+    /// Counts an arena that was kept.
+    mutating func add(_ arena: EventArena, _ kept: Kept) {
+        durability = max(durability, kept.durability)
+        add(arena, verdicts: kept.verdicts)
+    }
+
     /// Counts an arena whose records have these verdicts.
     mutating func add(_ arena: EventArena, verdicts answers: [Verdict]) {
         var refusals = arena.rejections
@@ -40,6 +55,10 @@ struct IngestAnswer: Sendable {
                 stored += 1
                 if event.idIsGenerated { note(id: Array(arena.bytes[event.id.range])) }
                 note(event, in: arena, "stored")
+            case .spooled:
+                stored += 1
+                if event.idIsGenerated { note(id: Array(arena.bytes[event.id.range])) }
+                note(event, in: arena, "spooled")
             case .duplicate:
                 duplicates += 1
                 note(event, in: arena, "duplicate")

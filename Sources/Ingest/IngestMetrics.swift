@@ -18,6 +18,8 @@ struct IngestMetrics: Sendable {
     private let unknown = Counter(label: "millrace_flush_unknown_outcomes_total")
     private let refusals = Counter(label: "millrace_flush_row_refusals_total")
     private let queueWait = Timer(label: "millrace_ingest_queue_seconds")
+    private let drained = Counter(label: "millrace_spool_drained_events_total")
+    private let diversions = Counter(label: "millrace_flushes_spooled_total")
     private let flushDuration = Timer(label: "millrace_flush_duration_seconds")
     private let flushRows = Recorder(label: "millrace_flush_rows")
     private let requestDuration = Timer(label: "millrace_ingest_duration_seconds")
@@ -32,6 +34,7 @@ struct IngestMetrics: Sendable {
             case .stored: new += 1
             case .duplicate: repeated += 1
             case .refused, .aborted: refused += 1
+            case .spooled: break
             }
         }
         stored.increment(by: new)
@@ -49,6 +52,22 @@ struct IngestMetrics: Sendable {
 
     /// Takes note of how long a flush's oldest request has waited for it.
     func queued(for duration: Duration) { queueWait.recordNanoseconds(Self.nanoseconds(duration)) }
+    /// Counts what a transaction has moved from the spool.
+    func drained(_ plan: FlushPlan) {
+        let verdicts = plan.verdicts.joined()
+        let new = verdicts.count { $0 == .stored }
+        let repeated = verdicts.count { $0 == .duplicate }
+        let refused = plan.rejectionCount + verdicts.count - new - repeated
+        stored.increment(by: new)
+        duplicates.increment(by: repeated)
+        rejected.increment(by: refused)
+        received.increment(by: new + repeated + refused)
+        bytes.increment(by: plan.byteCount)
+        drained.increment(by: new + repeated + refused)
+    }
+
+    /// Counts a flush that went to the spool.
+    func diverted() { diversions.increment() }
 
     func flushFailed() { failures.increment() }
     func fellBack() { fallbacks.increment() }

@@ -59,6 +59,10 @@ package struct IngestRoute: Sendable {
             ingestor.metrics.requestShed()
             return Self.unavailable(request, .overloaded)
         }
+        if ingestor.isSpoolFull {
+            ingestor.metrics.requestShed()
+            return Self.unavailable(request, .spoolFull)
+        }
         if let principal = request.principal, !principal.isAdmitted {
             ingestor.metrics.requestLimited()
             return Self.limited(request, principal)
@@ -190,7 +194,7 @@ package struct IngestRoute: Sendable {
             return Self.response(answer, options.isDryRun ? .none : .committed)
         }
         do throws(IngestError) {
-            let verdicts = try await ingestor.store(
+            let kept = try await ingestor.store(
                 arena,
                 requestID: request.requestID,
                 receivedAt: context.receivedAt,
@@ -199,13 +203,14 @@ package struct IngestRoute: Sendable {
                 decoding: DecodingMode(isStrict: context.isStrict, key: request.principal?.key),
                 isAtomic: options.isAtomic,
                 trace: request.traceParent?.text,
+                acknowledgement: options.acknowledgement,
                 waits: false
             )
-            answer.add(arena, verdicts: verdicts)
+            answer.add(arena, kept)
         } catch {
             return Self.unavailable(request, error)
         }
-        return Self.response(answer, .committed)
+        return Self.response(answer, answer.durability)
     }
 
     private func decode(
@@ -264,7 +269,8 @@ package struct IngestRoute: Sendable {
     }
 
     static func response(_ answer: IngestAnswer, _ durability: IngestAnswer.Durability) -> Response {
-        Response(status: answer.isRefused ? 422 : 200, bytes: answer.json(durability))
+        let accepted = answer.durability == .committed ? 200 : 202
+        return Response(status: answer.isRefused ? 422 : accepted, bytes: answer.json(durability))
     }
 
     static func unavailable(_ request: Request, _ error: IngestError) -> Response {
@@ -275,6 +281,12 @@ package struct IngestRoute: Sendable {
                 503,
                 "overloaded",
                 "Too much is waiting to be stored. Send it again shortly."
+            )
+        case .spoolFull:
+            response = request.problem(
+                503,
+                "spool_full",
+                "The database is away and what is kept for it takes no more. Send it again later."
             )
         case .unavailable(let reason):
             response = request.problem(

@@ -12,6 +12,7 @@ import HTTP
 package import Logging
 package import Postgres
 package import Reactor
+package import Spool
 
 /// How events are written.
 package struct IngestConfiguration: Sendable {
@@ -19,6 +20,9 @@ package struct IngestConfiguration: Sendable {
     package var streams: [Int64]
     package var database: PostgresConfiguration
     package var batch = BatchLimits()
+    /// Where events go while the database is away; its draining takes the last of the streams.
+    package var spool: Spool?
+    package var diversion = DiversionLimits()
     package var events = EventLimits()
     /// The largest body that is not streamed, inflated.
     package var bodyBytesMax = 16 << 20
@@ -31,42 +35,93 @@ package struct IngestConfiguration: Sendable {
     }
 }
 
+/// What the spool holds, and why.
+package struct SpoolStatus: Equatable, Sendable {
+    package let facts: SpoolFacts
+    package var isFull: Bool { facts.isFull }
+    /// Whether flushes go to the spool because the last one could not be stored.
+    package let isDatabaseAway: Bool
+}
+
 /// Stores decoded events, each once.
 package struct Ingestor: Sendable {
     private let queue: WriteQueue
+    private let lane: SpoolLane?
+    private let drain: SpoolDrain?
     let metrics: IngestMetrics
 
     /// Makes the writers, on `loop`; ``start()`` lets them write.
     package init(_ configuration: IngestConfiguration, hooks: WriterHooks, loop: EventLoop, logger: Logger) {
-        precondition(!configuration.streams.isEmpty, "events need a writer")
-        var database = configuration.database
-        database.sessionSetup += FlushStatement.sessionSetup
+        let lane = configuration.spool.map { SpoolLane(spool: $0) }
+        precondition(configuration.streams.count > (lane == nil ? 0 : 1), "events need a writer")
         let metrics = IngestMetrics()
         self.metrics = metrics
+        self.lane = lane
+        var database = configuration.database
+        database.sessionSetup += FlushStatement.sessionSetup
+        var limits = configuration.batch
+        if lane != nil {
+            limits.flushTimeout = min(limits.flushTimeout, configuration.diversion.flushTimeout)
+        }
+        let maker = WriterMaker(
+            database: database,
+            limits: limits,
+            patience: lane == nil ? limits.flushTimeout : configuration.diversion.reconnectPatience,
+            hooks: hooks,
+            metrics: metrics,
+            loop: loop,
+            logger: logger
+        )
         var writers: [Writer] = []
-        for (index, stream) in configuration.streams.enumerated() {
-            let flush = Flush(
-                stream: stream,
-                connection: PostgresConnection(database, name: "writer-\(index)", loop: loop, logger: logger),
-                metrics: metrics,
-                logger: logger
-            )
-            writers.append(Writer(flush, limits: configuration.batch, hooks: hooks, logger: logger))
+        for (index, stream) in configuration.streams.dropLast(lane == nil ? 0 : 1).enumerated() {
+            writers.append(maker.make(stream, name: "writer-\(index)"))
         }
         queue = WriteQueue(
             writers: writers,
-            limits: configuration.batch,
+            limits: limits,
+            lane: lane,
+            breaker: configuration.diversion.breaker,
             loop: loop,
             hooks: hooks,
             metrics: metrics,
             logger: logger
         )
+        drain = lane.map { [queue] lane in
+            SpoolDrain(
+                lane,
+                queue: queue,
+                writer: maker.make(configuration.streams[configuration.streams.count - 1], name: "drain"),
+                connection: PostgresConnection(
+                    configuration.database,
+                    name: "spool",
+                    loop: loop,
+                    logger: logger
+                ),
+                limits: configuration.diversion,
+                metrics: metrics,
+                loop: loop,
+                logger: logger
+            )
+        }
     }
 
-    package func start() async { await queue.start() }
+    package func start() async {
+        await queue.start()
+        await drain?.start()
+    }
 
     /// Writes what has queued and ends; what is submitted afterwards is refused.
-    package func stop() async { await queue.stop() }
+    ///
+    /// What is in the spool stays there.
+    package func stop() async {
+        await queue.stop()
+        await drain?.stop()
+    }
+
+    /// What the spool holds; `nil` without one.
+    package var spoolStatus: SpoolStatus? {
+        lane.map { SpoolStatus(facts: $0.spool.facts, isDatabaseAway: queue.isAway) }
+    }
 
     /// Requests refused because of overload since the start.
     package var requestsShed: Int64 { metrics.requestsShed }
@@ -77,9 +132,12 @@ package struct Ingestor: Sendable {
     /// Whether a request would be refused, to say so before its body is read.
     var isOverloaded: Bool { queue.isFull }
 
+    /// Whether a request would find neither the database nor room in the spool.
+    var isSpoolFull: Bool { queue.isAway && lane?.isFull ?? true }
+
     /// Stores an arena's records and keeps its rejections.
     ///
-    /// Returns a verdict for each record, in order.
+    /// Returns a verdict for each record, in order, and where they are.
     ///
     /// With `waits` it waits for room in the queue rather than fail. With `isAtomic` a rejection is one of
     /// all: the valid events are then ``Verdict/aborted``.
@@ -92,8 +150,9 @@ package struct Ingestor: Sendable {
         decoding: DecodingMode = DecodingMode(),
         isAtomic: Bool = false,
         trace: String? = nil,
+        acknowledgement: IngestOptions.Acknowledgement = .committed,
         waits: Bool
-    ) async throws(IngestError) -> [Verdict] {
+    ) async throws(IngestError) -> Kept {
         let isAborted = isAtomic && !arena.rejections.isEmpty
         var submission = Submission(
             arena: arena,
@@ -109,8 +168,9 @@ package struct Ingestor: Sendable {
         submission.decoding = decoding
         submission.isAtomic = isAtomic
         submission.aborted = isAborted ? arena.records.count : 0
-        let verdicts = try await queue.submit(submission, waits: waits).get()
-        return isAborted ? arena.records.map { _ in .aborted } : verdicts
+        var kept = try await keep(submission, acknowledgement, waits: waits)
+        if isAborted { kept.verdicts = arena.records.map { _ in .aborted } }
+        return kept
     }
 
     /// Stores the arena's records, which are these rejects' events in the same order, and takes the rejects
@@ -139,6 +199,46 @@ package struct Ingestor: Sendable {
             bytes: 0
         )
         submission.replay = Replay(rejects: rejects, actor: actor)
-        return try await queue.submit(submission, waits: true).get()
+        return try await queue.submit(submission, waits: true).get().verdicts
+    }
+
+    private func keep(
+        _ submission: Submission,
+        _ acknowledgement: IngestOptions.Acknowledgement,
+        waits: Bool
+    ) async throws(IngestError) -> Kept {
+        switch acknowledgement {
+        case .none: return try await queue.enqueue(submission, waits: waits).get()
+        case .spooled:
+            // Without a spool, and with one that is full, the database is as good.
+            guard let lane, !lane.isFull else { break }
+            try await lane.append([submission])
+            await queue.noteSpooled()
+            return Kept(submission, .spooled)
+        case .committed: break
+        }
+        return try await queue.submit(submission, waits: waits).get()
+    }
+}
+
+/// Makes writers that have all but their streams in common.
+private struct WriterMaker: Sendable {
+    let database: PostgresConfiguration
+    let limits: BatchLimits
+    let patience: Duration
+    let hooks: WriterHooks
+    let metrics: IngestMetrics
+    let loop: EventLoop
+    let logger: Logger
+
+    func make(_ stream: Int64, name: String) -> sending Writer {
+        let flush = Flush(
+            stream: stream,
+            connection: PostgresConnection(database, name: name, loop: loop, logger: logger),
+            patience: patience,
+            metrics: metrics,
+            logger: logger
+        )
+        return Writer(flush, limits: limits, hooks: hooks, logger: logger)
     }
 }

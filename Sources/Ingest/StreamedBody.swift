@@ -32,7 +32,7 @@ struct StreamedBody {
         /// The physical lines of the body up to its end.
         let lines: Int
         /// Ended by `settle`, which every chunk goes through, whatever becomes of the body.
-        let task: Task<Result<[Verdict], IngestError>, Never>
+        let task: Task<Result<Kept, IngestError>, Never>
     }
 
     private static let chunkLinesMax = 5_000
@@ -102,7 +102,7 @@ struct StreamedBody {
         }
     }
 
-    private var durability: IngestAnswer.Durability { options.isDryRun ? .none : .committed }
+    private var durability: IngestAnswer.Durability { options.isDryRun ? .none : answer.durability }
 
     private enum StreamFailure: Error {
         case body(BodyError)
@@ -196,7 +196,8 @@ struct StreamedBody {
         let (ingestor, id) = (route.ingestor, request.requestID)
         let (key, trace) = (request.principal?.key, request.traceParent?.text)
         let (receivedAt, bytes) = (context.receivedAt, chunkBytes)
-        let task = Task { () -> Result<[Verdict], IngestError> in
+        let acknowledgement = options.acknowledgement
+        let task = Task { () -> Result<Kept, IngestError> in
             do throws(IngestError) {
                 return .success(
                     try await ingestor.store(
@@ -207,6 +208,7 @@ struct StreamedBody {
                         sender: key?.id,
                         decoding: DecodingMode(isStrict: false, key: key),
                         trace: trace,
+                        acknowledgement: acknowledgement,
                         waits: true
                     )
                 )
@@ -238,8 +240,8 @@ struct StreamedBody {
     private mutating func settleAnyway() async -> IngestError? {
         let chunk = underWay.removeFirst()
         switch await chunk.task.value {
-        case .success(let verdicts):
-            answer.add(chunk.arena, verdicts: verdicts)
+        case .success(let kept):
+            answer.add(chunk.arena, kept)
             return nil
         case .failure(let error): return error
         }

@@ -7,6 +7,8 @@ package enum Verdict: Equatable, Sendable {
     case duplicate
     /// PostgreSQL would not take it, for this SQLSTATE; it has been kept as a reject.
     case refused(sqlState: String)
+    /// Durable in the spool; what it will be is decided when the database has it.
+    case spooled
     /// Valid, but not kept: it came in an atomic request with one that was refused.
     case aborted
 }
@@ -15,6 +17,8 @@ package enum Verdict: Equatable, Sendable {
 package enum IngestError: Error, Equatable, Sendable {
     /// The queue is full.
     case overloaded
+    /// PostgreSQL is away and the spool takes no more.
+    case spoolFull
     /// PostgreSQL cannot be reached, or did not answer in time.
     case unavailable(String)
     /// This process was declared dead by the others and must not write any more.

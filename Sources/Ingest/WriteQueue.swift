@@ -10,12 +10,13 @@ import Synchronization
 /// service commits few large batches rather than many small ones: a second writer begins only when what has
 /// queued behind the first is worth a transaction of its own (``BatchLimits/parallelEventsMin``).
 actor WriteQueue {
-    private typealias Answer = UnsafeContinuation<Result<[Verdict], IngestError>, Never>
+    private typealias Answer = UnsafeContinuation<Result<Kept, IngestError>, Never>
 
     private struct Waiting: Sendable {
         let submission: Submission
         let since: Deadline
-        let answer: Answer
+        /// `nil` when nobody waits for it.
+        let answer: Answer?
     }
 
     private let loop: EventLoop
@@ -31,6 +32,13 @@ actor WriteQueue {
     private var spaceWaiters: [UnsafeContinuation<Void, Never>] = []
     private var isStopping = false
     private var isFenced = false
+    /// Where events go while the database is away; `nil` for nowhere.
+    private let lane: SpoolLane?
+    private var breaker: BreakerState
+    /// Flushes whose outcome nobody has asked for yet.
+    private(set) var lostFlushes: Set<UInt64> = []
+    private var drainWaiter: UnsafeContinuation<Void, Never>?
+    private var spooledAt: Deadline?
     private var finished: [Task<Void, Never>] = []
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
@@ -38,12 +46,16 @@ actor WriteQueue {
     init(
         writers: sending [Writer],
         limits: BatchLimits,
+        lane: SpoolLane?,
+        breaker: BreakerLimits,
         loop: EventLoop,
         hooks: WriterHooks,
         metrics: IngestMetrics,
         logger: Logger
     ) {
         self.writers = writers
+        self.lane = lane
+        self.breaker = BreakerState(limits: breaker, seed: .random(in: 0 ... .max))
         self.loop = loop
         self.limits = limits
         self.hooks = hooks
@@ -75,13 +87,27 @@ actor WriteQueue {
     /// Bytes that wait to be written; from any thread.
     nonisolated var pendingBytes: Int { fill.bytes.load(ordering: .relaxed) }
 
-    /// Stores a submission and returns a verdict for each of its events.
+    /// Stores a submission and returns what became of it.
     ///
     /// With `waits` it waits for room when the queue is full, as a stream does, rather than fail.
-    func submit(_ submission: Submission, waits: Bool) async -> Result<[Verdict], IngestError> {
+    func submit(_ submission: Submission, waits: Bool) async -> Result<Kept, IngestError> {
+        if let error = await findRoom(for: submission, waits: waits) { return .failure(error) }
+        let wait = CountedWait(for: "a flush")
+        defer { wait.end() }
+        return await withUnsafeContinuation { add(submission, $0) }
+    }
+
+    /// The same, without waiting for what becomes of it.
+    func enqueue(_ submission: Submission, waits: Bool) async -> Result<Kept, IngestError> {
+        if let error = await findRoom(for: submission, waits: waits) { return .failure(error) }
+        add(submission, nil)
+        return .success(Kept(submission, .none))
+    }
+
+    private func findRoom(for submission: Submission, waits: Bool) async -> IngestError? {
         let weight = submission.weight
         while !state.hasRoom(for: weight, sender: submission.sender) {
-            if !waits || isStopping { return .failure(.overloaded) }
+            if !waits || isStopping { return .overloaded }
             let wait = CountedWait(for: "room in the queue")
             defer { wait.end() }
             await withUnsafeContinuation { waiter in
@@ -93,21 +119,21 @@ actor WriteQueue {
                 }
             }
         }
-        if isFenced { return .failure(.fenced) }
-        if isStopping { return .failure(.unavailable("the service is stopping")) }
-        let wait = CountedWait(for: "a flush")
-        defer { wait.end() }
-        return await withUnsafeContinuation { answer in
-            state.add(
-                Waiting(submission: submission, since: .now(), answer: answer),
-                events: submission.events.count,
-                bytes: weight,
-                sender: submission.sender,
-                isAlone: submission.isAlone
-            )
-            noteFill()
-            wakeWriter()
-        }
+        if isFenced { return .fenced }
+        if isStopping { return .unavailable("the service is stopping") }
+        return nil
+    }
+
+    private func add(_ submission: Submission, _ answer: Answer?) {
+        state.add(
+            Waiting(submission: submission, since: .now(), answer: answer),
+            events: submission.events.count,
+            bytes: submission.weight,
+            sender: submission.sender,
+            isAlone: submission.isAlone
+        )
+        noteFill()
+        wakeWriter()
     }
 
     private func noteFill() { fill.bytes.store(state.pendingBytes, ordering: .relaxed) }
@@ -166,6 +192,10 @@ actor WriteQueue {
         flushing += 1
         defer { flushing -= 1 }
         wakeWriter()
+        if let lane, !breaker.isClosed {
+            await divert(batch, to: lane)
+            return
+        }
         let started = Deadline.now()
         // They queue in order, so the first has waited longest.
         if let oldest = batch.first { metrics.queued(for: started.duration(since: oldest.since)) }
@@ -173,21 +203,112 @@ actor WriteQueue {
         do throws(IngestError) {
             try await writer.write(&plan, at: started)
             remember(plan)
+            breaker.stored()
             metrics.flushed(plan, after: Deadline.now().duration(since: started))
             for (waiting, verdicts) in zip(batch, plan.verdicts) {
-                waiting.answer.resume(returning: .success(verdicts))
+                waiting.answer?.resume(returning: .success(Kept(verdicts)))
             }
         } catch {
-            if case .replayUndone = error {
-                // Not a failure: whoever replays looks again at what is left.
-            } else {
-                metrics.flushFailed()
-                logger.warning("events were not stored", metadata: ["reason": "\(error)"])
-            }
-            noteFence(of: writer)
-            for waiting in batch { waiting.answer.resume(returning: .failure(error)) }
+            await failed(batch, by: writer, error)
         }
     }
+
+    private func failed(_ batch: [Waiting], by writer: Writer, _ error: IngestError) async {
+        noteFence(of: writer)
+        if case .replayUndone = error {
+            // Not a failure: whoever replays looks again at what is left.
+            fail(batch, error)
+            return
+        }
+        metrics.flushFailed()
+        // What a fenced process has sent is not stored, and what it still takes in nobody would drain soon.
+        guard let lane, error != .fenced else {
+            logger.warning("events were not stored", metadata: ["reason": "\(error)"])
+            fail(batch, error)
+            return
+        }
+        logger.warning("events go to the spool", metadata: ["reason": "\(error)"])
+        // At once: a probe that came before must ask for it before this stream goes on.
+        if writer.lostFlush != 0 { lostFlushes.insert(writer.lostFlush) }
+        noteFailure()
+        await divert(batch, to: lane, mark: writer.lostFlush)
+    }
+
+    private func fail(_ batch: [Waiting], _ error: IngestError) {
+        for waiting in batch { waiting.answer?.resume(returning: .failure(error)) }
+    }
+
+    // MARK: The spool
+
+    /// Appends a batch to the spool instead of storing it: the one place where that is decided.
+    private func divert(_ batch: [Waiting], to lane: SpoolLane, mark: UInt64 = 0) async {
+        let submissions = batch.map(\.submission)
+        if submissions.contains(where: { $0.replay != nil }) {
+            // Alone in its batch. Its events are in the database, as rejects, and stay there.
+            fail(batch, .unavailable("the database is away"))
+            return
+        }
+        do throws(IngestError) {
+            try await lane.append(submissions, mark: mark)
+            metrics.diverted()
+            wakeDrain()
+            for waiting in batch {
+                waiting.answer?.resume(returning: .success(Kept(waiting.submission, .spooled)))
+            }
+        } catch {
+            fail(batch, error)
+        }
+    }
+
+    /// Says that something was appended to the spool by a request itself.
+    func noteSpooled() {
+        spooledAt = .now()
+        wakeDrain()
+    }
+
+    func wakeDrain() {
+        let waiter = drainWaiter
+        drainWaiter = nil
+        waiter?.resume()
+    }
+
+    /// Suspends until there may be something to drain, or a probe to make.
+    func untilDrainIsDue() async {
+        await withUnsafeContinuation { waiter in
+            let isDue = nextProbe != nil || lane?.hasEvents ?? false || Task.isCancelled
+            if isDue { waiter.resume() } else { drainWaiter = waiter }
+        }
+    }
+
+    /// Whether draining should leave the machine to those who send events now.
+    var prefersPeace: Bool {
+        if state.pendingBytes > limits.pendingBytesMax / 4 { return true }
+        guard let spooledAt, let lane else { return false }
+        return Deadline.now().duration(since: spooledAt) < .milliseconds(250) && !lane.isFull
+    }
+
+    // MARK: The breaker
+
+    var nextProbe: Deadline? { breaker.nextProbe }
+
+    nonisolated var isAway: Bool { fill.isAway.load(ordering: .relaxed) }
+
+    func beginProbe() -> Bool { breaker.beginProbe(at: .now()) }
+
+    func probeEnded(succeeded: Bool) {
+        if succeeded { breaker.probeSucceeded() } else { breaker.probeFailed(at: .now()) }
+        fill.isAway.store(!breaker.isClosed, ordering: .relaxed)
+    }
+
+    /// The database was found away.
+    func noteFailure() {
+        breaker.failed(at: .now())
+        fill.isAway.store(!breaker.isClosed, ordering: .relaxed)
+        wakeDrain()
+    }
+
+    /// What became of these flushes is known.
+    func forget(_ marks: Set<UInt64>) { lostFlushes.subtract(marks) }
 
     /// Remembers what can come again: not what was made here, nor what PostgreSQL refused and may take next
     /// time.
@@ -197,7 +318,7 @@ actor WriteQueue {
             if event.isFresh { continue }
             switch plan.verdicts[row.submission][row.event] {
             case .stored, .duplicate: recent.insert(event.identity)
-            case .refused, .aborted: break
+            case .refused, .aborted, .spooled: break
             }
         }
     }
@@ -212,4 +333,5 @@ actor WriteQueue {
 /// Bytes in the queue, for requests on any loop.
 private final class QueueFill: Sendable {
     let bytes = Atomic<Int>(0)
+    let isAway = Atomic<Bool>(false)
 }

@@ -48,6 +48,9 @@ final class Writer {
         self.logger = logger
     }
 
+    /// Names the flush that failed last if it may have been committed; 0 if it was not.
+    var lostFlush: UInt64 { flush.lostFlush }
+
     // MARK: Resting
 
     var isIdle: Bool { rest != nil }
@@ -85,7 +88,7 @@ final class Writer {
             case .fenced: isFenced = true
             case .replayUndone: break
             // Some of it may have been committed all the same, and then a job has to cover it.
-            case .overloaded, .unavailable: noteStored(1, cuts: false)
+            case .overloaded, .spoolFull, .unavailable: noteStored(1, cuts: false)
             }
             throw error
         }

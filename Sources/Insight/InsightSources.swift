@@ -18,6 +18,9 @@ package struct InsightSources: Sendable {
     /// Further values that are looked up when `/metrics` is asked for.
     package var gauges: @Sendable () -> [GaugeFact] = { [] }
 
+    /// What this node's spool holds; `nil` without one.
+    package var spool: @Sendable () -> SpoolFigures? = { nil }
+
     /// Sources; each closure is called when a request needs it, and must be quick.
     package init(
         node: NodeFacts,
@@ -117,6 +120,46 @@ package struct WorkerFacts: Equatable, Sendable {
         self.restarts = restarts
         self.age = age
         self.residentBytes = residentBytes
+    }
+}
+
+/// What a node's spool holds.
+package struct SpoolFigures: Equatable, Sendable {
+    /// Events that are not in the database yet.
+    package var events: Int64
+    package var bytes: Int64
+    package var segments: Int64
+    package var isFull: Bool
+    /// Whether events go to the spool because the database cannot take them.
+    package var isDatabaseAway: Bool
+
+    package init(events: Int64, bytes: Int64, segments: Int64, isFull: Bool, isDatabaseAway: Bool) {
+        self.events = events
+        self.bytes = bytes
+        self.segments = segments
+        self.isFull = isFull
+        self.isDatabaseAway = isDatabaseAway
+    }
+
+    /// The same for `/metrics`.
+    package var gauges: [GaugeFact] {
+        [
+            GaugeFact("millrace_spool_events", Double(events)),
+            GaugeFact("millrace_spool_bytes", Double(bytes)),
+            GaugeFact("millrace_spool_full", isFull ? 1 : 0),
+            GaugeFact("millrace_breaker_open", isDatabaseAway ? 1 : 0),
+        ]
+    }
+
+    func write(to writer: inout JSONWriter) {
+        writer.key("spool")
+        writer.beginObject()
+        writer.member("events", events)
+        writer.member("bytes", bytes)
+        writer.member("segments", segments)
+        writer.member("full", isFull)
+        writer.member("breaker", isDatabaseAway ? "open" : "closed")
+        writer.endObject()
     }
 }
 

@@ -87,12 +87,13 @@ struct SegmentScanner {
     /// The header of a whole record at `place`, all of which is in the window then.
     private mutating func wholeRecord(at place: Int) -> RecordHeader? {
         guard load(place, RecordHeader.byteCount) else { return nil }
-        guard let header = RecordHeader(window.span, at: place - windowStart), fits(header, at: place),
+        guard let header = RecordHeader(window.span, at: place - windowStart, salt: salt),
+            fits(header, at: place),
             load(place, header.recordBytes)
         else { return nil }
-        let start = place - windowStart
-        let record = window.span.extracting(start..<start + RecordHeader.byteCount + header.payloadBytes)
-        return RecordHeader.sum(record, salt: salt) == header.sum ? header : nil
+        let body = place - windowStart + RecordHeader.byteCount
+        let payload = window.span.extracting(body..<body + header.payloadBytes)
+        return RecordHeader.sum(payload, salt: salt) == header.sum ? header : nil
     }
 
     private func fits(_ header: RecordHeader, at place: Int) -> Bool {

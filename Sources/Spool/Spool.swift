@@ -180,6 +180,8 @@ package actor Spool {
         }
         state.committed(bytes: group.bytes, entries: group.entries)
         metrics.wrote(group.entries, bytes: group.bytes)
+        // Before anybody is told, so that whoever is told finds it there.
+        publish()
         queue.finish(group, .success(()))
         let ready = watchers
         watchers = []

@@ -4,8 +4,8 @@ package struct SpoolLimits: Sendable {
     package var bytesMax = 4 << 30
     /// Of one segment, which is made and written with zeros before it is needed.
     package var segmentBytes = 64 << 20
-    /// Of one record's payload; what claims to be longer is no record.
-    package var payloadBytesMax = 1 << 20
+    /// Of one record's payload, less than a segment; what claims to be longer is no record.
+    package var payloadBytesMax = 48 << 20
     /// Written and made durable at once: more make a wait longer and the disk no faster.
     package var groupBytesMax = 4 << 20
     /// Payloads that wait for the disk; beyond, appends are refused.

@@ -26,18 +26,22 @@ package struct SpooledRecord: Equatable, Sendable {
 /// The bytes of a record in a segment.
 ///
 ///     0  length of the payload, UInt32
-///     4  CRC-32C of all but this field, with the segment's salt as its seed, UInt32
+///     4  CRC-32C of the payload, UInt32
 ///     8  sequence, UInt64
 ///     16 mark, UInt64
 ///     24 events, UInt32
 ///     28 place in its group, UInt32
-///     32 payload, then zeros up to a multiple of 8
+///     32 CRC-32C of the above, UInt32
+///     36 zero, UInt32
+///     40 payload, then zeros up to a multiple of 8
 ///
-/// All little-endian. The salt is random and in the segment's name: without it a client could send an event
-/// whose bytes are a record, which a scan would find in the ruins of a damaged one.
+/// All little-endian; the segment's salt is the seed of both sums. The salt is random and in the segment's
+/// name: without it a client could send an event whose bytes are a record, which a scan would find in the
+/// ruins of a damaged one, or many headers that each cost the scan the sum of a long payload.
 struct RecordHeader: Equatable {
-    static let byteCount = 32
+    static let byteCount = 40
     static let alignment = 8
+    private static let summedBytes = 32
 
     var payloadBytes: Int
     var sum: UInt32
@@ -54,8 +58,8 @@ struct RecordHeader: Equatable {
         byteCount + (count + alignment - 1) / alignment * alignment
     }
 
-    /// Reads a header; `nil` for bytes that cannot be one.
-    init?(_ bytes: Span<UInt8>, at offset: Int) {
+    /// Reads a header; `nil` for bytes that are none.
+    init?(_ bytes: Span<UInt8>, at offset: Int, salt: UInt32) {
         let raw = bytes.bytes
         // The offsets are checked; every pattern is an integer.
         func word32(_ at: Int) -> UInt32 {
@@ -64,7 +68,9 @@ struct RecordHeader: Equatable {
         func word64(_ at: Int) -> UInt64 {
             UInt64(littleEndian: raw.unsafeLoadUnaligned(fromByteOffset: offset + at, as: UInt64.self))
         }
-        guard offset + Self.byteCount <= bytes.count else { return nil }
+        guard offset + Self.byteCount <= bytes.count,
+            word32(32) == Self.sum(bytes.extracting(offset..<offset + Self.summedBytes), salt: salt)
+        else { return nil }
         payloadBytes = Int(word32(0))
         sum = word32(4)
         sequence = word64(8)
@@ -83,23 +89,22 @@ struct RecordHeader: Equatable {
     ) {
         let start = bytes.count
         bytes.append(littleEndian: UInt32(entry.payload.count))
-        bytes.append(littleEndian: UInt32(0))
+        bytes.append(littleEndian: sum(entry.payload.span, salt: salt))
         bytes.append(littleEndian: sequence)
         bytes.append(littleEndian: entry.mark)
         bytes.append(littleEndian: UInt32(entry.events))
         bytes.append(littleEndian: UInt32(groupIndex))
+        let headerSum = sum(bytes.span.extracting(start..<start + summedBytes), salt: salt)
+        bytes.append(littleEndian: headerSum)
+        bytes.append(littleEndian: UInt32(0))
         bytes.append(contentsOf: entry.payload)
-        let sum = Self.sum(bytes.span.extracting(start..<bytes.count), salt: salt)
-        for index in 0..<4 { bytes[start + 4 + index] = UInt8(truncatingIfNeeded: sum >> (8 * index)) }
         let padding = recordBytes(payload: entry.payload.count) - (bytes.count - start)
         bytes.append(contentsOf: repeatElement(0, count: padding))
     }
 
-    /// The sum of a record without its padding.
-    static func sum(_ record: Span<UInt8>, salt: UInt32) -> UInt32 {
+    static func sum(_ bytes: Span<UInt8>, salt: UInt32) -> UInt32 {
         var sum = CRC32C(seed: salt)
-        sum.add(record.extracting(0..<4))
-        sum.add(record.extracting(8..<record.count))
+        sum.add(bytes)
         return sum.value
     }
 }

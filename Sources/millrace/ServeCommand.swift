@@ -26,6 +26,8 @@ struct ServeCommand: ProgramCommand {
     @Option(help: Setting.log.help) var log: String?
     @Option(help: Setting.logLevel.help) var logLevel: String?
     @Option(help: Setting.accessLog.help) var accessLog: String?
+    @Option(help: Setting.spoolMax.help) var spoolMax: String?
+    @Option(help: Setting.spoolSegment.help) var spoolSegment: String?
     @Option(help: Setting.retention.help) var retention: String?
     @Option(help: Setting.maxBody.help) var maxBody: String?
     @Option(help: Setting.maxConnections.help) var maxConnections: String?
@@ -82,6 +84,8 @@ struct ServeCommand: ProgramCommand {
         case .logLevel: Self.list(logLevel)
         case .accessLog: Self.list(accessLog)
         case .retention: Self.list(retention)
+        case .spoolMax: Self.list(spoolMax)
+        case .spoolSegment: Self.list(spoolSegment)
         case .maxBody: Self.list(maxBody)
         case .maxConnections: Self.list(maxConnections)
         case .maxConnectionsPerAddress: Self.list(maxConnectionsPerAddress)

@@ -8,6 +8,7 @@ import Logging
 import Postgres
 import Reactor
 import Server
+import Spool
 import Workers
 
 /// The running service: every part of the program, made in the order in which they need each other, and ended
@@ -72,6 +73,7 @@ struct Service {
     private func run() async throws(ServiceFailure) -> Int32 {
         let lock = try lockData()
         let events = try await ServiceEvents(loop: loop)
+        let spool = lock == nil ? nil : await ServiceSpool.open(configuration, logger: logger)
         let database = try await ServiceDatabase.open(configuration, loop: loop, logger: logger)
         let node: ServiceNode
         let servers: [HTTPServer]
@@ -82,6 +84,7 @@ struct Service {
             node = try await ServiceNode.start(
                 configuration,
                 database: database,
+                spool: spool,
                 loop: loop,
                 logger: logger,
                 onFenced: { events.send(.fenced) }
@@ -105,12 +108,7 @@ struct Service {
             await database.close(deadline: .after(configuration.drainTimeout))
             throw error
         }
-        for (target, server) in zip(configuration.listen, servers) {
-            switch target {
-            case .tcp: Output.say("listening on http://\(server.address)")
-            case .unix: Output.say("listening on \(target)")
-            }
-        }
+        announce(servers)
         let stop = ServiceStop(
             configuration,
             events: events,
@@ -124,10 +122,20 @@ struct Service {
         await keys.stop()
         monitor.stop()
         await reading.stop()
+        await spool?.close()
         await database.close(deadline: .after(configuration.drainTimeout))
         logger.notice("stopped")
         withExtendedLifetime(lock) {}
         return code
+    }
+
+    private func announce(_ servers: [HTTPServer]) {
+        for (target, server) in zip(configuration.listen, servers) {
+            switch target {
+            case .tcp: Output.say("listening on http://\(server.address)")
+            case .unix: Output.say("listening on \(target)")
+            }
+        }
     }
 
     /// Claims the folder of the service.

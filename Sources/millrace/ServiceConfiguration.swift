@@ -26,6 +26,9 @@ struct ServiceConfiguration: Equatable, Sendable {
     var accessLogEvery: Int
     /// Days that events are kept, by their time; 0 for ever.
     var retentionDays: Int
+    /// What the spool may take on the disk; 0 for no spool, `nil` for what the disk allows.
+    var spoolBytesMax: Int?
+    var spoolSegmentBytes: Int
     var bodyBytesMax: Int
     var connectionsMax: Int
     /// 0 for none.
@@ -45,6 +48,7 @@ struct ServiceConfiguration: Equatable, Sendable {
 
     static let workersMax = 256
     static let loopsMax = 64
+    static let spoolSegmentBytes = 64 << 20...256 << 20
     static let retentionDaysMax = 36_500
     static let writersMax = 64
     static let connectionsMax = 1_000_000
@@ -77,6 +81,14 @@ struct ServiceConfiguration: Equatable, Sendable {
             Logger.Level(rawValue: $0.lowercased())
         }
         accessLogEvery = try reader.count(of: .accessLog, min: 0, max: 1_000_000_000)
+        let segments = Self.spoolSegmentBytes
+        spoolBytesMax = try reader.values(of: .spoolMax, "0 or a size of at least 64MiB") { text in
+            if text == "0" { return 0 }
+            return SettingText.bytes(text).flatMap { $0 >= segments.lowerBound ? $0 : nil }
+        }.last
+        spoolSegmentBytes = try reader.value(of: .spoolSegment, "a size from 64MiB to 256MiB") { text in
+            SettingText.bytes(text).flatMap { segments.contains($0) ? $0 : nil }
+        }
         retentionDays = try reader.count(of: .retention, min: 0, max: Self.retentionDaysMax)
         bodyBytesMax = try reader.value(of: .maxBody, "a size like 16MiB") { SettingText.bytes($0) }
         connectionsMax = try reader.count(of: .maxConnections, max: Self.connectionsMax)

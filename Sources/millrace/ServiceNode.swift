@@ -5,6 +5,7 @@ import Jobs
 import Logging
 import Postgres
 import Reactor
+import Spool
 import Workers
 
 /// What makes this process a member of the installation: its lease, its workers, its writers, and who keeps
@@ -27,6 +28,7 @@ struct ServiceNode: Sendable {
     static func start(
         _ configuration: ServiceConfiguration,
         database: ServiceDatabase,
+        spool: Spool?,
         loop: EventLoop,
         logger: Logger,
         onFenced: @escaping @Sendable () -> Void
@@ -37,7 +39,8 @@ struct ServiceNode: Sendable {
             jobs = try await JobsService.register(
                 database.configuration,
                 name: configuration.name,
-                writers: configuration.writers,
+                // Draining has a stream of its own.
+                writers: configuration.writers + (spool == nil ? 0 : 1),
                 runner: pool,
                 loop: loop,
                 logger: logger,
@@ -48,13 +51,7 @@ struct ServiceNode: Sendable {
             await pool.drain(deadline: .now())
             throw ServiceFailure(Exit.failure, "cannot register this node: \(error)")
         }
-        var settings = IngestConfiguration(
-            streams: jobs.registration.streams,
-            database: database.configuration
-        )
-        settings.bodyBytesMax = configuration.bodyBytesMax
-        let days = configuration.retentionDays
-        if days > 0 { settings.events.retentionMicroseconds = Int64(days) * 86_400_000_000 }
+        let settings = ingestSettings(configuration, jobs.registration.streams, database, spool)
         let hooks = WriterHooks(
             stored: { jobs.store(stream: $0, lo: $1, hi: $2, lines: $3) },
             cut: { jobs.wake() },
@@ -70,7 +67,7 @@ struct ServiceNode: Sendable {
         )
         // Ended by `stop`.
         let upkeep = Task(executorPreference: loop) {
-            await keep(database, retentionDays: days, rejects: keeper, loop: loop, logger: logger)
+            await keep(database, configuration, rejects: keeper, loop: loop, logger: logger)
         }
         let rejectStore = RejectStore(database.configuration, loop: loop, logger: logger)
         return ServiceNode(
@@ -82,6 +79,20 @@ struct ServiceNode: Sendable {
             pool: pool,
             upkeep: upkeep
         )
+    }
+
+    private static func ingestSettings(
+        _ configuration: ServiceConfiguration,
+        _ streams: [Int64],
+        _ database: ServiceDatabase,
+        _ spool: Spool?
+    ) -> IngestConfiguration {
+        var settings = IngestConfiguration(streams: streams, database: database.configuration)
+        settings.spool = spool
+        settings.bodyBytesMax = configuration.bodyBytesMax
+        let days = configuration.retentionDays
+        if days > 0 { settings.events.retentionMicroseconds = Int64(days) * 86_400_000_000 }
+        return settings
     }
 
     private static func startPool(
@@ -111,11 +122,12 @@ struct ServiceNode: Sendable {
 
     private static func keep(
         _ database: ServiceDatabase,
-        retentionDays days: Int,
+        _ configuration: ServiceConfiguration,
         rejects: RejectKeeper,
         loop: EventLoop,
         logger: Logger
     ) async {
+        let days = configuration.retentionDays
         var partitionsDue = Deadline.now()
         while !Task.isCancelled {
             if partitionsDue <= .now() {
@@ -154,13 +166,27 @@ struct ServiceNode: Sendable {
     /// What the read side asks this node.
     func sources(_ facts: NodeFacts, reader: PostgresPool) -> InsightSources {
         let (pool, ingestor) = (pool, ingestor)
-        return InsightSources(
+        var sources = InsightSources(
             node: facts,
             workers: { await pool.snapshot().map(WorkerFacts.init) },
-            readiness: { await ServiceReading.readiness(of: reader) },
+            readiness: { await ServiceReading.readiness(of: reader, spool: ingestor.spoolStatus) },
             shed: { ingestor.requestsShed },
             process: { ServiceReading.processFacts() },
             eventKey: { EventKey.text(source: $0, id: $1) }
+        )
+        sources.spool = { ingestor.spoolStatus.map(SpoolFigures.init) }
+        return sources
+    }
+}
+
+extension SpoolFigures {
+    fileprivate init(_ status: SpoolStatus) {
+        self.init(
+            events: Int64(status.facts.events),
+            bytes: Int64(status.facts.bytes),
+            segments: Int64(status.facts.segments),
+            isFull: status.isFull,
+            isDatabaseAway: status.isDatabaseAway
         )
     }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import Ingest
 import Insight
 import Logging
 import Postgres
@@ -43,7 +44,10 @@ struct ServiceReading: Sendable {
             if notice.isGiven { readiness.reasons.insert("draining", at: 0) }
             return readiness
         }
-        sources.gauges = { [GaugeFact("millrace_http_buffered_bytes", Double(load.bufferedBytes))] }
+        let spool = sources.spool
+        sources.gauges = {
+            [GaugeFact("millrace_http_buffered_bytes", Double(load.bufferedBytes))] + (spool()?.gauges ?? [])
+        }
         let routes = InsightRoutes(
             reader: reader,
             sampler: sampler,
@@ -63,12 +67,17 @@ struct ServiceReading: Sendable {
         await reader.close()
     }
 
-    static func readiness(of reader: PostgresPool) async -> Readiness {
+    /// Ready while events can be taken: by the database, or by a spool that has room.
+    static func readiness(of reader: PostgresPool, spool: SpoolStatus?) async -> Readiness {
         do throws(PostgresError) {
             _ = try await reader.query("SELECT 1", deadline: .after(.seconds(1)))
             return Readiness(reasons: [], database: "up")
         } catch {
-            return Readiness(reasons: ["PostgreSQL cannot be reached"], database: "away")
+            guard let spool else {
+                return Readiness(reasons: ["PostgreSQL cannot be reached"], database: "away")
+            }
+            let reasons = spool.isFull ? ["PostgreSQL cannot be reached", "the spool is full"] : []
+            return Readiness(reasons: reasons, database: "away")
         }
     }
 

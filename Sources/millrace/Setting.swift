@@ -12,6 +12,8 @@ enum Setting: String, CaseIterable, Sendable {
     case logLevel = "log-level"
     case accessLog = "access-log"
     case retention
+    case spoolMax = "spool-max"
+    case spoolSegment = "spool-segment"
     case maxBody = "max-body"
     case maxConnections = "max-connections"
     case maxConnectionsPerAddress = "max-connections-per-address"
@@ -58,7 +60,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .log: "format"
         case .logLevel: "level"
         case .retention, .rejectsMaxAge: "days"
-        case .maxBody, .rejectsMaxSize: "size"
+        case .maxBody, .rejectsMaxSize, .spoolMax, .spoolSegment: "size"
         case .drainDelay, .drainTimeout: "time"
         case .name: "name"
         case .trustedProxy: "network"
@@ -83,6 +85,9 @@ enum Setting: String, CaseIterable, Sendable {
         case .logLevel:
             "The least severe level to log: trace, debug, info, notice, warning, error or critical."
         case .accessLog: "Log one of each n requests, and every one that failed here; 0 for none."
+        case .spoolMax:
+            "What events may take on the disk while the database is away, or 0 to keep none there."
+        case .spoolSegment: "The size of one file of the spool, from 64MiB to 256MiB."
         case .retention:
             "Days that events are kept, by their time; older ones are refused and dropped. 0 keeps all."
         case .maxBody: "The largest request body, in bytes or like 16MiB. Streamed NDJSON has no limit."
@@ -110,11 +115,12 @@ enum Setting: String, CaseIterable, Sendable {
         case .workers: "one less than there are cores, at least one"
         case .loops: "one up to two cores, then one for each two"
         case .database, .trustedProxy: "none"
+        case .spoolMax: "4GiB, or a fifth of the free disk where that is less"
         case .log: "text on a terminal, else json"
         case .name: "the host's name"
         case .listen, .data, .writers, .open, .noMigrate, .proxyProtocol, .logLevel, .accessLog, .retention,
             .maxBody, .maxConnections, .maxConnectionsPerAddress, .drainDelay, .drainTimeout, .rejectsMaxAge,
-            .rejectsMaxSize:
+            .rejectsMaxSize, .spoolSegment:
             defaultText(on: Machine(cores: 1, hostName: "", logsToTerminal: false)) ?? ""
         }
     }
@@ -123,7 +129,8 @@ enum Setting: String, CaseIterable, Sendable {
     func defaultText(on machine: Machine) -> String? {
         switch self {
         case .listen: "127.0.0.1:8080"
-        case .database, .trustedProxy: nil
+        case .database, .trustedProxy, .spoolMax: nil
+        case .spoolSegment: "64MiB"
         case .data: "./millrace-data"
         case .workers: "\(max(1, machine.cores - 1))"
         case .loops: "\(max(1, machine.cores / 2))"

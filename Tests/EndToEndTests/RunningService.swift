@@ -54,7 +54,7 @@ struct RunningService: Sendable {
             }
             return try await connection.finish()
         }
-        try #require(answer.status == 200, "\(answer.text.prefix(500))\n\(program.log())")
+        try #require(answer.status / 100 == 2, "\(answer.text.prefix(500))\n\(program.log())")
         return try answer.decode(IngestAnswer.self)
     }
 
@@ -109,6 +109,7 @@ struct Stats: Decodable {
         var stored: Int
         var duplicates: Int
         var rejected: Int
+        var spooled = 0
     }
 
     struct TypeCount: Decodable {

@@ -3,6 +3,7 @@ import HTTP
 import Logging
 import Postgres
 import Reactor
+import Spool
 import Synchronization
 import TestSupport
 import Testing
@@ -44,6 +45,7 @@ struct Installation: Sendable {
         writers: Int = 1,
         limits: BatchLimits = BatchLimits(),
         sessionSetup: String = "",
+        spool: Spool? = nil,
         _ body: (Node) async throws -> Value
     ) async throws -> Value {
         let epoch = try #require(try await sql("SELECT gen_random_uuid()")[0][0])
@@ -55,6 +57,7 @@ struct Installation: Sendable {
             database: database
         )
         configuration.batch = limits
+        configuration.spool = spool
         let log = HookLog()
         let ingestor = Ingestor(
             configuration,
@@ -147,6 +150,14 @@ struct Installation: Sendable {
         try await wait(until: "NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = \(pid))")
     }
 
+    /// Ends the backends of all writers and returns when they are gone.
+    func killWriters() async throws {
+        let writers = "datname = current_database() AND application_name LIKE '%writer-%'"
+        try await wait(until: "EXISTS (SELECT FROM pg_stat_activity WHERE \(writers))")
+        try await sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE \(writers)")
+        try await wait(until: "NOT EXISTS (SELECT FROM pg_stat_activity WHERE \(writers))")
+    }
+
     /// Runs `body` while another session holds the node's streams, so that its flushes hang at their end.
     func holdingStreams<Value>(_ body: () async throws -> Value) async throws -> Value {
         let holder = try await database.connect(name: "holder")
@@ -205,7 +216,7 @@ struct Node: Sendable {
             bytes: texts.reduce(0) { $0 + $1.utf8.count },
             trace: trace,
             waits: false
-        )
+        ).verdicts
     }
 }
 

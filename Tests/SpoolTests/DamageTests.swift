@@ -35,7 +35,9 @@ import Testing
             )
             var start = 0
             while case .record(let record) = scanner.next() {
-                places[record.sequence] = (file, start..<start + 32 + record.payload.count)
+                places[record.sequence] = (
+                    file, start..<start + RecordHeader.byteCount + record.payload.count
+                )
                 start = scanner.offset
             }
         }
@@ -56,8 +58,10 @@ import Testing
             for _ in 0..<Int.random(in: 1...4, using: &random) {
                 let victim = records[Int.random(in: 0..<39, using: &random)].sequence
                 let place = try #require(places[victim])
-                // Anything of it: length, sum, sequence, mark, payload.
-                disk.flip(place.file, at: Int.random(in: place.bytes, using: &random))
+                // Anything of it that says something: length, sums, sequence, mark, payload.
+                let unused = place.bytes.lowerBound + 36..<place.bytes.lowerBound + 40
+                let byte = place.bytes.filter { !unused.contains($0) }.randomElement(using: &random)
+                disk.flip(place.file, at: try #require(byte))
                 hurt.insert(victim)
             }
 

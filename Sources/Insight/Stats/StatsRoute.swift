@@ -38,6 +38,7 @@ extension InsightRoutes {
             latency: latency(since: view.ring.base(of: .seconds(60))?.latency),
             workers: await sources.workers(),
             shed: sources.shed(),
+            spool: sources.spool(),
             node: sources.node,
             now: now
         )
@@ -59,6 +60,7 @@ struct StatsAnswer {
     let latency: Histogram?
     let workers: [WorkerFacts]
     let shed: Int64
+    let spool: SpoolFigures?
     let node: NodeFacts
     /// How many seconds of rates to list.
     var recent: Int?
@@ -74,6 +76,7 @@ struct StatsAnswer {
         analytics(&writer)
         workers(&writer)
         database(&writer)
+        spool?.write(to: &writer)
         node(&writer)
         writer.endObject()
         return writer.finish()
@@ -87,7 +90,7 @@ struct StatsAnswer {
         writer.member("duplicates", snapshot.totals.duplicates)
         writer.member("rejected", snapshot.totals.rejected)
         writer.member("shed", shed)
-        writer.member("spooled", 0)
+        writer.member("spooled", spool?.events ?? 0)
         writer.member("bytes", snapshot.totals.bytes)
         writer.endObject()
     }
