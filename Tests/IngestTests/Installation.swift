@@ -150,12 +150,24 @@ struct Installation: Sendable {
         try await wait(until: "NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = \(pid))")
     }
 
-    /// Ends the backends of all writers and returns when they are gone.
-    func killWriters() async throws {
+    /// Runs `body` while no writer is connected, nor can connect.
+    func whileAway<Value>(_ body: () async throws -> Value) async throws -> Value {
         let writers = "datname = current_database() AND application_name LIKE '%writer-%'"
         try await wait(until: "EXISTS (SELECT FROM pg_stat_activity WHERE \(writers))")
+        let other = try await database.cluster.connect(to: "postgres")
+        let allow = "ALTER DATABASE \(database.name) ALLOW_CONNECTIONS"
+        _ = try await other.query("\(allow) false", deadline: TestCluster.deadline)
         try await sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE \(writers)")
         try await wait(until: "NOT EXISTS (SELECT FROM pg_stat_activity WHERE \(writers))")
+        do {
+            let value = try await body()
+            _ = try await other.query("\(allow) true", deadline: TestCluster.deadline)
+            await other.close()
+            return value
+        } catch {
+            await other.close()
+            throw error
+        }
     }
 
     /// Runs `body` while another session holds the node's streams, so that its flushes hang at their end.

@@ -1,4 +1,5 @@
 import Events
+import HTTP
 import Postgres
 import Reactor
 import Spool
@@ -93,6 +94,43 @@ import Testing
         }
     }
 
+    @Test func `asks after a flush whose stream has been buried`() async throws {
+        try await Installation.with { installation in
+            var stream = 0
+            try await installation.withNode { node in
+                try await node.expect(.stored, of: Decoded.dated([0]))
+                stream = try await installation.number("SELECT max(stream) FROM streams")
+            }
+            try await installation.sql("SELECT bury_node(epoch) FROM nodes")
+            #expect(try await installation.number("SELECT count(*) FROM streams") == 0)
+            #expect(try await installation.sql("SELECT find_flush(\(stream), 1)") == [["t"]])
+            #expect(try await installation.sql("SELECT find_flush(\(stream), 2)") == [["f"]])
+        }
+    }
+
+    @Test func `moves a spool's position from where it is, and once for each flush`() async throws {
+        try await Installation.with { installation in
+            try await installation.withNode { node in
+                try await node.expect(.stored, of: Decoded.dated([0]))
+                let stream = try await installation.number("SELECT max(stream) FROM streams")
+                let spool = "00000000-0000-4000-8000-000000000001"
+                func advance(_ from: Int, _ to: Int, flush: Int) async throws -> [[String?]] {
+                    try await installation.sql(
+                        "SELECT advance_spool('\(spool)', \(from), \(to), \(stream), \(flush))"
+                    )
+                }
+                #expect(try await installation.sql("SELECT open_spool('\(spool)', 5)") == [["5"]])
+                #expect(try await advance(5, 9, flush: 2) == [["t"]])
+                #expect(try await installation.sql("SELECT open_spool('\(spool)', 7)") == [["9"]])
+                // Flush 1 is committed; as the same flush sent again it would change nothing.
+                #expect(try await advance(5, 9, flush: 1) == [["f"]])
+                let error = await #expect(throws: PostgresError.self) { try await advance(5, 9, flush: 2) }
+                #expect(error?.sqlState == "MR005")
+                #expect(try await installation.sql("SELECT open_spool('\(spool)', 0)") == [["9"]])
+            }
+        }
+    }
+
     @Test func `stores an atomic request out of the spool as a whole, or not at all`() async throws {
         try await Installation.with { installation in
             try await installation.sql("ALTER TABLE events ADD CHECK (type <> 'poison')")
@@ -128,29 +166,48 @@ import Testing
             limits.roomBytesMin = 4_096
             try await Self.withSpool(limits) { spool in
                 try await installation.withNode(writers: 2, spool: spool) { node in
-                    let name = installation.database.name
-                    let other = try await installation.database.cluster.connect(to: "postgres")
-                    _ = try await other.query(
-                        "ALTER DATABASE \(name) ALLOW_CONNECTIONS false",
-                        deadline: TestCluster.deadline
-                    )
-                    try await installation.killWriters()
                     var taken = 0
-                    let error = await #expect(throws: IngestError.self) {
-                        while taken < 10_000 {
-                            try await node.expect(.spooled, of: Decoded.dated(taken..<taken + 10))
-                            taken += 10
+                    try await installation.whileAway {
+                        let error = await #expect(throws: IngestError.self) {
+                            while taken < 10_000 {
+                                try await node.expect(.spooled, of: Decoded.dated(taken..<taken + 10))
+                                taken += 10
+                            }
                         }
+                        #expect(error == .spoolFull)
+                        #expect(node.ingestor.isSpoolFull)
                     }
-                    #expect(error == .spoolFull)
-                    #expect(node.ingestor.isSpoolFull)
-                    _ = try await other.query(
-                        "ALTER DATABASE \(name) ALLOW_CONNECTIONS true",
-                        deadline: TestCluster.deadline
-                    )
-                    await other.close()
                     try await installation.wait(until: "(SELECT count(*) FROM events) = \(taken)")
                     #expect(taken > 100)
+                }
+            }
+        }
+    }
+
+    @Test func `replays nothing while the database is away: rejects are there, and only there`() async throws
+    {
+        try await Installation.with { installation in
+            try await Self.withSpool { spool in
+                try await installation.withNode(writers: 2, spool: spool) { node in
+                    try await installation.whileAway {
+                        // Once as the flush that finds it out, once with the breaker open.
+                        for n in Int64(1)...2 {
+                            let reject = ReplayedReject(n: n, receivedAt: WallClock.microseconds())
+                            let error = await #expect(throws: IngestError.self) {
+                                _ = try await node.ingestor.replay(
+                                    Decoded.events(Decoded.dated([Int(n)])),
+                                    of: [reject],
+                                    by: "test",
+                                    requestID: RequestID("request")
+                                )
+                            }
+                            guard case .unavailable = error else {
+                                Issue.record("\(String(describing: error))")
+                                return
+                            }
+                        }
+                        #expect(spool.facts.events == 0)
+                    }
                 }
             }
         }
