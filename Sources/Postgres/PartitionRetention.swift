@@ -126,8 +126,9 @@ extension PartitionKeeper {
             SELECT c.oid, c.relname::text AS name, i.inhrelid IS NOT NULL AS attached,
                     coalesce(i.inhdetachpending, false) AS pending,
                     CASE WHEN c.relname = '\(table)_history'
-                        THEN (regexp_match(pg_get_expr(c.relpartbound, c.oid),
-                            'TO \\(''([^'']+)''\\)'))[1]::timestamptz
+                        -- A history that is detached has no bound any more; it was to be dropped.
+                        THEN coalesce((regexp_match(pg_get_expr(c.relpartbound, c.oid),
+                            'TO \\(''([^'']+)''\\)'))[1]::timestamptz, 'epoch')
                         ELSE (to_date(right(c.relname, 8), 'YYYYMMDD') + 1)::timestamptz END AS ended
                 FROM pg_class c
                 LEFT JOIN pg_inherits i ON i.inhrelid = c.oid AND i.inhparent = '\(table)'::regclass

@@ -211,6 +211,21 @@ import Testing
         }
     }
 
+    /// The bound of the history is gone with its place in the table.
+    @Test func `drops a history that another round has detached`() async throws {
+        try await TestCluster.withDatabase { database in
+            let connection = try await connect(database)
+            _ = try await keeper(.events, at: "2026-11-22 12:00:00+00")
+                .ensure(on: connection, deadline: TestCluster.deadline)
+            _ = try await connection.simple(
+                "ALTER TABLE events DETACH PARTITION events_history",
+                deadline: TestCluster.deadline
+            )
+            #expect(try await expire(connection, days: 31) == ["events_history"])
+            #expect(try await count("pg_class WHERE relname = 'events_history'", connection) == "0")
+        }
+    }
+
     @Test func `leaves it to the node that is at it`() async throws {
         try await TestCluster.withDatabase { database in
             let connection = try await connect(database)
