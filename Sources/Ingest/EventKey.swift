@@ -4,7 +4,7 @@ import Events
 /// What makes an event the same event when it is sent again.
 ///
 /// Dated events are identified by key and time, which is the partition key too; undated ones, whose time is
-/// our own clock's, by their key alone.
+/// our own clock's, by their key alone, and so are all where dedup is strict.
 struct Identity: Hashable, Sendable {
     let key: UInt128
     /// Microseconds since 1970; `Int64.min` for an undated event.
@@ -55,6 +55,14 @@ package enum EventKey {
     static func bucket(of key: UInt128) -> Int16 { Int16(truncatingIfNeeded: key & 63) }
 }
 
+/// What makes two events with the same source and id the same.
+package enum DedupRule: String, CaseIterable, Sendable {
+    /// That, and the same time where they carry one; without limit then, else within the dedup window.
+    case time
+    /// That alone, within the dedup window.
+    case strict
+}
+
 /// A decoded event with its place in storage.
 struct PreparedEvent: Sendable {
     /// The record's position in its arena.
@@ -62,13 +70,13 @@ struct PreparedEvent: Sendable {
     let key: UInt128
     /// Microseconds since 1970: the event's time, whoever gave it.
     let ts: Int64
-    /// Whether the receive time stands in, so that `event_keys` decides.
+    /// Whether `event_keys` decides: the receive time stands in, or the time does not count.
     let isUndated: Bool
     /// Whether the key was made here a moment ago, so that nothing can be the same event.
     let isFresh: Bool
 
     /// Places the record at `position` of `arena`.
-    init(_ position: Int, of arena: EventArena, receivedAt: Int64) {
+    init(_ position: Int, of arena: EventArena, receivedAt: Int64, dedup: DedupRule = .time) {
         let event = arena.records[position]
         record = position
         isFresh = event.idIsGenerated
@@ -83,7 +91,7 @@ struct PreparedEvent: Sendable {
         }
         if let time = event.time ?? event.idTime {
             ts = time
-            isUndated = false
+            isUndated = dedup == .strict && !isFresh
         } else {
             ts = receivedAt
             isUndated = !isFresh

@@ -14,6 +14,7 @@ struct IngestMetrics: Sendable {
     private let limited = Counter(label: "millrace_requests_rate_limited_total")
     private let flushes = Counter(label: "millrace_flushes_total")
     private let failures = Counter(label: "millrace_flushes_failed_total")
+    private let remembered = Counter(label: "millrace_duplicates_remembered_total")
     private let fallbacks = Counter(label: "millrace_flush_fallbacks_total")
     private let unknown = Counter(label: "millrace_flush_unknown_outcomes_total")
     private let refusals = Counter(label: "millrace_flush_row_refusals_total")
@@ -39,6 +40,7 @@ struct IngestMetrics: Sendable {
         }
         stored.increment(by: new)
         duplicates.increment(by: repeated)
+        remembered.increment(by: plan.duplicates)
         rejected.increment(by: refused)
         // What is replayed came in before.
         let old = plan.replay?.rejects.count ?? 0

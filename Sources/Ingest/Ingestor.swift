@@ -24,6 +24,7 @@ package struct IngestConfiguration: Sendable {
     package var spool: Spool?
     package var diversion = DiversionLimits()
     package var events = EventLimits()
+    package var dedup = DedupRule.time
     /// The largest body that is not streamed, inflated.
     package var bodyBytesMax = 16 << 20
     /// Events of one body that is not streamed: each costs memory beyond its bytes.
@@ -48,6 +49,7 @@ package struct Ingestor: Sendable {
     private let queue: WriteQueue
     private let lane: SpoolLane?
     private let drain: SpoolDrain?
+    private let dedup: DedupRule
     let metrics: IngestMetrics
 
     /// Makes the writers, on `loop`; ``start()`` lets them write.
@@ -57,6 +59,7 @@ package struct Ingestor: Sendable {
         let metrics = IngestMetrics()
         self.metrics = metrics
         self.lane = lane
+        dedup = configuration.dedup
         var database = configuration.database
         database.sessionSetup += FlushStatement.sessionSetup
         var limits = configuration.batch
@@ -157,7 +160,10 @@ package struct Ingestor: Sendable {
         var submission = Submission(
             arena: arena,
             events: isAborted
-                ? [] : arena.records.indices.map { PreparedEvent($0, of: arena, receivedAt: receivedAt) },
+                ? []
+                : arena.records.indices.map {
+                    PreparedEvent($0, of: arena, receivedAt: receivedAt, dedup: dedup)
+                },
             rejections: arena.rejections,
             requestID: requestID,
             receivedAt: receivedAt,
@@ -191,7 +197,7 @@ package struct Ingestor: Sendable {
         var submission = Submission(
             arena: arena,
             events: rejects.enumerated().map { position, reject in
-                PreparedEvent(position, of: arena, receivedAt: reject.receivedAt)
+                PreparedEvent(position, of: arena, receivedAt: reject.receivedAt, dedup: dedup)
             },
             rejections: [],
             requestID: requestID,

@@ -29,6 +29,7 @@ struct ServeCommand: ProgramCommand {
     @Option(help: Setting.spoolMax.help) var spoolMax: String?
     @Option(help: Setting.spoolSegment.help) var spoolSegment: String?
     @Option(help: Setting.retention.help) var retention: String?
+    @Option(help: Setting.dedup.help) var dedup: String?
     @Option(help: Setting.maxBody.help) var maxBody: String?
     @Option(help: Setting.maxConnections.help) var maxConnections: String?
     @Option(help: Setting.maxConnectionsPerAddress.help) var maxConnectionsPerAddress: String?
@@ -84,6 +85,7 @@ struct ServeCommand: ProgramCommand {
         case .logLevel: Self.list(logLevel)
         case .accessLog: Self.list(accessLog)
         case .retention: Self.list(retention)
+        case .dedup: Self.list(dedup)
         case .spoolMax: Self.list(spoolMax)
         case .spoolSegment: Self.list(spoolSegment)
         case .maxBody: Self.list(maxBody)

@@ -1,4 +1,5 @@
 import HTTP
+import Ingest
 import Logging
 import Server
 
@@ -26,6 +27,8 @@ struct ServiceConfiguration: Equatable, Sendable {
     var accessLogEvery: Int
     /// Days that events are kept, by their time; 0 for ever.
     var retentionDays: Int
+    /// What makes two events the same.
+    var dedup: DedupRule
     /// What the spool may take on the disk; 0 for no spool, `nil` for what the disk allows.
     var spoolBytesMax: Int?
     var spoolSegmentBytes: Int
@@ -89,6 +92,7 @@ struct ServiceConfiguration: Equatable, Sendable {
         spoolSegmentBytes = try reader.value(of: .spoolSegment, "a size from 64MiB to 256MiB") { text in
             SettingText.bytes(text).flatMap { segments.contains($0) ? $0 : nil }
         }
+        dedup = try reader.value(of: .dedup, "time or strict") { DedupRule(rawValue: $0) }
         retentionDays = try reader.count(of: .retention, min: 0, max: Self.retentionDaysMax)
         bodyBytesMax = try reader.value(of: .maxBody, "a size like 16MiB") { SettingText.bytes($0) }
         connectionsMax = try reader.count(of: .maxConnections, max: Self.connectionsMax)

@@ -90,6 +90,7 @@ struct ServiceNode: Sendable {
         var settings = IngestConfiguration(streams: streams, database: database.configuration)
         settings.spool = spool
         settings.bodyBytesMax = configuration.bodyBytesMax
+        settings.dedup = configuration.dedup
         let days = configuration.retentionDays
         if days > 0 { settings.events.retentionMicroseconds = Int64(days) * 86_400_000_000 }
         return settings

@@ -12,6 +12,7 @@ enum Setting: String, CaseIterable, Sendable {
     case logLevel = "log-level"
     case accessLog = "access-log"
     case retention
+    case dedup
     case spoolMax = "spool-max"
     case spoolSegment = "spool-segment"
     case maxBody = "max-body"
@@ -58,6 +59,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .data: "dir"
         case .workers, .loops, .writers, .maxConnections, .maxConnectionsPerAddress, .accessLog: "n"
         case .log: "format"
+        case .dedup: "rule"
         case .logLevel: "level"
         case .retention, .rejectsMaxAge: "days"
         case .maxBody, .rejectsMaxSize, .spoolMax, .spoolSegment: "size"
@@ -90,6 +92,11 @@ enum Setting: String, CaseIterable, Sendable {
         case .spoolSegment: "The size of one file of the spool, from 64MiB to 256MiB."
         case .retention:
             "Days that events are kept, by their time; older ones are refused and dropped. 0 keeps all."
+        case .dedup:
+            """
+            What makes an event with the id and source of another the same one: also its time, if it has \
+            one, or, with strict, these alone, for seven days. To be the same on all nodes.
+            """
         case .maxBody: "The largest request body, in bytes or like 16MiB. Streamed NDJSON has no limit."
         case .maxConnections: "Connections open at once; one more is answered with 503."
         case .maxConnectionsPerAddress:
@@ -119,6 +126,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .log: "text on a terminal, else json"
         case .name: "the host's name"
         case .listen, .data, .writers, .open, .noMigrate, .proxyProtocol, .logLevel, .accessLog, .retention,
+            .dedup,
             .maxBody, .maxConnections, .maxConnectionsPerAddress, .drainDelay, .drainTimeout, .rejectsMaxAge,
             .rejectsMaxSize, .spoolSegment:
             defaultText(on: Machine(cores: 1, hostName: "", logsToTerminal: false)) ?? ""
@@ -138,6 +146,7 @@ enum Setting: String, CaseIterable, Sendable {
         case .open, .noMigrate, .proxyProtocol: "no"
         case .log: machine.logsToTerminal ? "text" : "json"
         case .logLevel: "info"
+        case .dedup: "time"
         case .accessLog: "0"
         case .retention: "0"
         case .maxBody: "16MiB"

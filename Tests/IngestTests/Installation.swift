@@ -46,6 +46,7 @@ struct Installation: Sendable {
         limits: BatchLimits = BatchLimits(),
         sessionSetup: String = "",
         spool: Spool? = nil,
+        dedup: DedupRule = .time,
         _ body: (Node) async throws -> Value
     ) async throws -> Value {
         let epoch = try #require(try await sql("SELECT gen_random_uuid()")[0][0])
@@ -58,6 +59,7 @@ struct Installation: Sendable {
         )
         configuration.batch = limits
         configuration.spool = spool
+        configuration.dedup = dedup
         let log = HookLog()
         let ingestor = Ingestor(
             configuration,

@@ -45,6 +45,8 @@ import Testing
                     #expect(try await installation.number("SELECT count(*) FROM rejects") == 1)
                 }
             }
+            // The end of a node cuts what its writers could not.
+            try await installation.sql("SELECT bury_node(epoch) FROM nodes")
             try await installation.expectJobsCoverEvents()
         }
     }

@@ -18,6 +18,8 @@ enum MetricCatalogue {
         "millrace_events_received_total": "Events that came in.",
         "millrace_events_stored_total": "Events that were stored.",
         "millrace_events_duplicates_total": "Events that had been stored before.",
+        "millrace_duplicates_remembered_total":
+            "Duplicates that were recognised from memory, without PostgreSQL.",
         "millrace_events_rejected_total": "Events that were refused and kept as rejects.",
         "millrace_ingest_queue_seconds": "How long the oldest request of a flush has waited for it.",
         "millrace_rejects_replayed_total":
