@@ -1,8 +1,8 @@
 # Everything there is to type. `make help` lists it.
 #
 # Settings: ARGS (options of `make run`), FILTER (tests of `make test` and `make sanitize`), SANITIZERS
-# (`make sanitize`), SECONDS, REPEATS, EVENTS and ONLY (`make bench`), IMAGE (the name of `make image`),
-# FUZZ_SECONDS and FUZZERS (`make fuzz`).
+# (`make sanitize`), SECONDS, REPEATS, EVENTS and ONLY (`make bench`), CHAOS_ROUNDS, CHAOS_SEED and CHAOS_JOBS
+# (`make chaos`), IMAGE (the name of `make image`), FUZZ_SECONDS and FUZZERS (`make fuzz`).
 
 ARGS ?=
 FILTER ?=
@@ -10,6 +10,9 @@ SECONDS ?= 8
 REPEATS ?= 3
 EVENTS ?= 300000
 ONLY ?=
+CHAOS_ROUNDS ?= 100
+CHAOS_SEED ?= 1
+CHAOS_JOBS ?= 4
 IMAGE ?= millrace
 FUZZ_SECONDS ?= 600
 FUZZERS ?=
@@ -19,7 +22,7 @@ SANITIZERS ?= thread address
 build := swift build --explicit-target-dependency-import-check error
 swift_code := Sources Tests Package.swift
 
-.PHONY: help run test sanitize lint format bench fuzz conformance image
+.PHONY: help run test sanitize lint format bench chaos fuzz conformance image
 .PHONY: setup-run setup-test setup-bench setup-conformance
 
 help: ## list the targets
@@ -51,6 +54,11 @@ bench: setup-bench ## measure a release build (SECONDS, REPEATS, EVENTS, ONLY: s
 	@$(build) -c release --product millrace >&2
 	@Benchmarks/run --binary "$$(swift build -c release --show-bin-path)/millrace" \
 	    --seconds $(SECONDS) --repeats $(REPEATS) --events $(EVENTS) $(if $(ONLY),--only $(ONLY))
+
+chaos: setup-test ## break it while clients send (CHAOS_ROUNDS from seed CHAOS_SEED on, CHAOS_JOBS at a time)
+	$(build) --build-tests
+	CHAOS_ROUNDS=$(CHAOS_ROUNDS) CHAOS_SEED=$(CHAOS_SEED) CHAOS_JOBS=$(CHAOS_JOBS) \
+	    swift test --skip-build --filter '/Chaos/'
 
 fuzz: setup-test ## fuzz the parsers (FUZZ_SECONDS each; FUZZERS: some of them by name)
 	Tests/Fuzzing/run $(FUZZ_SECONDS) $(FUZZERS)

@@ -130,7 +130,7 @@ let package = Package(
             "millrace",
             ["millrace", "Reactor", "HTTP", "Postgres", "Server", "TestSupport", arguments, logging]
         ),
-        tests("EndToEnd", ["Reactor", "HTTP", "Postgres", "TestSupport", "millrace", logging]),
+        tests("EndToEnd", ["Reactor", "HTTP", "Events", "Postgres", "TestSupport", "millrace", logging]),
         tests("Style", []),
     ]
 )

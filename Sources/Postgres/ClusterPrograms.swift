@@ -72,7 +72,7 @@ struct ClusterPrograms: Sendable {
         var launch = makeLaunch(
             [layout.programs + "/postgres", "-D", layout.cluster] + settings.flatMap { ["-c", $0] }
         )
-        launch.diesWithParent = configuration.isTemporary
+        launch.diesWithParent = configuration.isTemporary || configuration.diesWithParent
         launch.newSession = true
         return try spawn(launch, output: layout.log)
     }

@@ -10,6 +10,8 @@ package struct EmbeddedClusterConfiguration: Sendable {
     package var connectionsMax = 40
     /// Whether it dies with the process that started it and may lose everything: for tests.
     package var isTemporary = false
+    /// Whether it dies with the process that started it, and loses nothing: for tests that kill it.
+    package var diesWithParent = false
     /// Where programs are looked for, besides the distributions' own folders; PATH as a rule.
     package var searchPath: String?
     /// Pauses between restarts of a server that dies.

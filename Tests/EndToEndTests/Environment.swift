@@ -20,4 +20,15 @@ enum ProcessTable {
             return false
         }
     }
+
+    /// The processes that a process's first thread has started.
+    static func children(of pid: Int32) -> [Int32] {
+        do throws(SystemError) {
+            var reader = try FileReader(path: "/proc/\(pid)/task/\(pid)/children")
+            let text = String(decoding: try reader.readAll(bytesMax: 65_536), as: UTF8.self)
+            return text.split(separator: " ").compactMap { Int32($0) }
+        } catch {
+            return []
+        }
+    }
 }

@@ -41,11 +41,12 @@ struct Installation: Sendable {
             sql: nil
         )
         let outcome = await installation.run(body)
-        try await installation.stopPostmaster()
+        try await stopPostmaster(in: installation.data, on: loop)
         try outcome.get()
     }
 
-    private init(loop: EventLoop, conninfo: String?, data: String, sql: PostgresConnection?) {
+    /// An installation whose programs the caller ends; `sql` need not be connected yet.
+    init(loop: EventLoop, conninfo: String?, data: String, sql: PostgresConnection?) {
         self.loop = loop
         self.conninfo = conninfo
         self.data = data
@@ -115,10 +116,17 @@ struct Installation: Sendable {
 
     /// Runs one statement in the external database.
     @discardableResult
-    func query(_ text: String, _ parameters: [String?] = []) async throws -> [[String?]] {
+    func query(
+        _ text: String,
+        _ parameters: [String?] = [],
+        deadline: Deadline = TestCluster.deadline
+    ) async throws -> [[String?]] {
         let sql = try #require(sql, "an embedded database is asked over HTTP")
-        return try await sql.query(text, parameters, deadline: TestCluster.deadline).rows
+        try await sql.ensureConnected(deadline: deadline)
+        return try await sql.query(text, parameters, deadline: deadline).rows
     }
+
+    func closeDatabase() async { await sql?.close() }
 
     func number(_ text: String, _ parameters: [String?] = []) async throws -> Int {
         let value = try await query(text, parameters).first?.first ?? nil
@@ -150,7 +158,10 @@ struct Installation: Sendable {
     // MARK: Embedded
 
     /// The embedded postmaster's process; `nil` when none runs.
-    var postmaster: Int32? {
+    var postmaster: Int32? { Self.postmaster(in: data) }
+
+    /// The process whose cluster is the `postgres` of this folder; `nil` when none runs.
+    static func postmaster(in data: String) -> Int32? {
         do throws(SystemError) {
             var reader = try FileReader(path: data + "/postgres/postmaster.pid")
             let text = String(decoding: try reader.readAll(bytesMax: 4_096), as: UTF8.self)
@@ -163,10 +174,9 @@ struct Installation: Sendable {
 
     /// Nothing that a test has started may outlive it, a database that is meant to outlive its service least
     /// of all.
-    private func stopPostmaster() async throws {
-        guard let pid = postmaster else { return }
+    static func stopPostmaster(in data: String, on loop: EventLoop) async throws {
+        guard let pid = postmaster(in: data) else { return }
         kill(pid, SIGQUIT)
-        let loop = loop
         try await OnLoop(loop).run {
             try await until("the postmaster is gone", on: loop, within: .seconds(30)) {
                 !ProcessTable.isRunning(pid)

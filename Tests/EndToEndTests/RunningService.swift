@@ -32,13 +32,21 @@ struct RunningService: Sendable {
         try await WireConnection.with(port: port, on: loop, body)
     }
 
-    func get(_ path: String, fields: [(String, String)] = []) async throws -> WireAnswer {
-        try await connect { try await $0.send("GET", path, fields: fields) }
+    func get(
+        _ path: String,
+        fields: [(String, String)] = [],
+        deadline: Deadline = TestCluster.deadline
+    ) async throws -> WireAnswer {
+        try await connect { try await $0.send("GET", path, fields: fields, deadline: deadline) }
     }
 
     /// The answer of a route that must succeed, decoded.
-    func get<Value: Decodable>(_ path: String, as type: Value.Type) async throws -> Value {
-        let answer = try await get(path)
+    func get<Value: Decodable>(
+        _ path: String,
+        as type: Value.Type,
+        deadline: Deadline = TestCluster.deadline
+    ) async throws -> Value {
+        let answer = try await get(path, deadline: deadline)
         try #require(answer.status == 200, "\(path): \(answer.text.prefix(500))")
         return try answer.decode(type)
     }

@@ -66,6 +66,17 @@ package actor WireConnection {
         try await write(Self.head(method, path, fields + [("Transfer-Encoding", "chunked")]), deadline)
     }
 
+    /// Sends a request's head and as much of its body as there is: `fields` say how long it will be.
+    package func begin(
+        _ method: String,
+        _ path: String,
+        fields: [(String, String)],
+        beginning: [UInt8],
+        deadline: Deadline = TestCluster.deadline
+    ) async throws(WireError) {
+        try await write(Self.head(method, path, fields) + beginning, deadline)
+    }
+
     /// Sends more of the body, as one chunk.
     package func send(chunk: [UInt8], deadline: Deadline = TestCluster.deadline) async throws(WireError) {
         if chunk.isEmpty { return }
@@ -74,8 +85,13 @@ package actor WireConnection {
 
     /// Ends the body and reads the answer.
     package func finish(deadline: Deadline = TestCluster.deadline) async throws(WireError) -> WireAnswer {
-        try await write(Array("0\r\n\r\n".utf8), deadline)
+        try await end(deadline: deadline)
         return try await answer(deadline: deadline)
+    }
+
+    /// Ends the body.
+    package func end(deadline: Deadline = TestCluster.deadline) async throws(WireError) {
+        try await write(Array("0\r\n\r\n".utf8), deadline)
     }
 
     private static func head(_ method: String, _ path: String, _ fields: [(String, String)]) -> [UInt8] {
@@ -97,7 +113,7 @@ package actor WireConnection {
         deadline: Deadline = TestCluster.deadline
     ) async throws(WireError) -> WireAnswer {
         try await write(Self.head("GET", path, []), deadline)
-        return try await head(deadline)
+        return try await head(deadline: deadline)
     }
 
     /// The next chunk of the body; `nil` at its end.
@@ -111,22 +127,35 @@ package actor WireConnection {
 
     /// Reads one answer; interim ones are passed over.
     package func answer(deadline: Deadline = TestCluster.deadline) async throws(WireError) -> WireAnswer {
+        var answer = try await head(deadline: deadline)
+        answer.body = try await body(of: answer, deadline: deadline)
+        return answer
+    }
+
+    /// Reads an answer up to its body; interim ones are passed over.
+    package func head(deadline: Deadline) async throws(WireError) -> WireAnswer {
         while true {
             if input.isEmpty, try await fill(deadline) == 0 { throw .unanswered }
-            var answer = try await head(deadline)
-            if answer.status < 200 { continue }
-            if answer.fields["transfer-encoding"] == "chunked" {
-                answer.body = try await chunks(deadline)
-            } else if let length = answer.fields["content-length"].flatMap({ Int($0) }) {
-                answer.body = try await bytes(length, deadline)
-            } else if answer.status != 204, answer.status != 304 {
-                throw .malformed("neither a length nor chunks")
-            }
-            return answer
+            let answer = try await anyHead(deadline)
+            if answer.status >= 200 { return answer }
         }
     }
 
-    private func head(_ deadline: Deadline) async throws(WireError) -> WireAnswer {
+    /// Reads the body behind a head.
+    package func body(of answer: WireAnswer, deadline: Deadline) async throws(WireError) -> [UInt8] {
+        if answer.fields["transfer-encoding"] == "chunked" {
+            var body: [UInt8] = []
+            while let chunk = try await chunk(deadline: deadline) { body += chunk }
+            return body
+        }
+        if let length = answer.fields["content-length"].flatMap({ Int($0) }) {
+            return try await bytes(length, deadline)
+        }
+        if answer.status == 204 || answer.status == 304 { return [] }
+        throw .malformed("neither a length nor chunks")
+    }
+
+    private func anyHead(_ deadline: Deadline) async throws(WireError) -> WireAnswer {
         let words = try await line(deadline).split(separator: " ", maxSplits: 2)
         guard words.count >= 2, words[0] == "HTTP/1.1", let status = Int(words[1]) else {
             throw .malformed("status line \(words)")
@@ -139,12 +168,6 @@ package actor WireConnection {
             let value = line[line.index(after: colon)...].drop { $0 == " " }
             answer.fields[line[..<colon].lowercased()] = String(value)
         }
-    }
-
-    private func chunks(_ deadline: Deadline) async throws(WireError) -> [UInt8] {
-        var body: [UInt8] = []
-        while let chunk = try await chunk(deadline: deadline) { body += chunk }
-        return body
     }
 
     private func line(_ deadline: Deadline) async throws(WireError) -> String {
