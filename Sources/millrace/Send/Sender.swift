@@ -53,8 +53,8 @@ actor Sender {
     /// Sends what `source` has.
     ///
     /// `report` takes lines for people. `advance` is told by an input's number how far all of it is
-    /// acknowledged, whenever that is further than before. `pause` waits between attempts, and ends early when
-    /// its task is cancelled.
+    /// acknowledged, whenever that is further than before. `pause` waits between attempts, and ends early
+    /// when its task is cancelled.
     init(
         _ options: SendOptions,
         source: ChunkSource,

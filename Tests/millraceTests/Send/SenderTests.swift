@@ -213,7 +213,7 @@ private func text(_ lines: [String]) -> String { lines.map { $0 + "\n" }.joined(
         let cut = try makeFile(text(events(3_000)))
         #expect(system("gzip -n '\(cut)' && head -c -2000 '\(cut).gz' >'\(cut)'") == 0)
 
-        let sent = try await send([cut, "/nonexistent", whole], lines: 100) { _ in .store }
+        let sent = try await send([cut, "/nonexistent", whole], lines: 5_000) { _ in .store }
 
         #expect(sent.hasFailed)
         #expect(
