@@ -79,7 +79,7 @@ let package = Package(
             name: "millrace",
             dependencies: [
                 "Reactor", "HTTP", "Events", "Analytics", "Workers", "Postgres", "Spool", "Server", "Ingest",
-                "Jobs", "Insight", "Access", arguments, logging, metrics,
+                "Jobs", "Insight", "Access", arguments, crypto, logging, metrics,
             ],
             swiftSettings: strict
         ),

@@ -8,6 +8,7 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -53,6 +54,12 @@ static inline int csystem_set_thread_name(pthread_t thread, const char *name) { 
 
 static inline int csystem_set_pipe_capacity(int descriptor, int bytes) {
     return fcntl(descriptor, CSYSTEM_F_SETPIPE_SZ, bytes);
+}
+
+// tty_ioctl(4): how many characters a line of the terminal has; 0 when there is none, or it does not know.
+static inline int csystem_terminal_columns(int descriptor) {
+    struct winsize size;
+    return ioctl(descriptor, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 extern int pthread_getattr_np(pthread_t thread, pthread_attr_t *attributes);

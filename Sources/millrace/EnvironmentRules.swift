@@ -4,7 +4,7 @@ enum EnvironmentRules {
     /// For settings of commands other than `serve`, and for what is no setting at all.
     static let others: Set<String> = [
         "MILLRACE_CONFIG", "MILLRACE_URL", "MILLRACE_KEY", "MILLRACE_CHUNK", "MILLRACE_CONCURRENCY",
-        "MILLRACE_RETRIES",
+        "MILLRACE_RETRIES", "MILLRACE_STATE",
         // For the project's own tests.
         "MILLRACE_BINARY", "MILLRACE_WORKER_FAULTS",
     ]

@@ -7,6 +7,9 @@ enum Exit {
     static let usage: Int32 = 2
     /// The database belongs to another version and must not be touched (EX_CONFIG of sysexits.h).
     static let foreignDatabase: Int32 = 78
+
+    /// A signal has ended it early, in order; the number that shells give for one that the signal killed.
+    static func signal(_ number: Int32) -> Int32 { 128 + number }
 }
 
 /// Ends a command with a code and one line for people on standard error.

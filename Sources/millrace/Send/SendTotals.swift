@@ -6,13 +6,19 @@ struct SendTotals: Equatable, Sendable {
     var rejected = 0
     /// Nobody knows of them: refused as a whole, or given up.
     var unacknowledged = 0
+    /// Of the stored, those that were in the server's spool when it answered.
+    var spooled = 0
 
     var isComplete: Bool { read == stored + duplicates + rejected + unacknowledged }
+
+    /// Those that the server has answered for.
+    var acknowledged: Int { stored + duplicates + rejected }
 
     mutating func add(_ answer: SendAnswer) {
         stored += answer.stored
         duplicates += answer.duplicates
         rejected += answer.rejected
+        spooled += answer.spooled
     }
 
     /// The line on standard output.
@@ -23,13 +29,9 @@ struct SendTotals: Equatable, Sendable {
         return line + " (\(seconds).\(tenths) s, \(Self.grouped(rate(over: duration))) events/s)"
     }
 
-    /// The line that is shown while it goes on.
-    func progress(after duration: Duration) -> String {
-        "\(Self.grouped(read)) events read, \(Self.grouped(rate(over: duration)))/s: \(outcomes)"
-    }
-
     private var outcomes: String {
         var parts = ["\(Self.grouped(stored)) stored", "\(Self.grouped(duplicates)) duplicates"]
+        if spooled > 0 { parts[0] += " (\(Self.grouped(spooled)) in the server's spool)" }
         parts.append("\(Self.grouped(rejected)) rejected")
         if unacknowledged > 0 { parts.append("\(Self.grouped(unacknowledged)) not acknowledged") }
         return parts.joined(separator: ", ")

@@ -9,10 +9,14 @@ actor ScriptedServer {
     enum Behaviour: Sendable {
         /// Keeps the lines; a line that was kept before is a duplicate, one that says "bad" is rejected.
         case store
+        /// Keeps the lines of a short body; refuses a longer one with 413.
+        case storeUpTo(bytes: Int)
         /// Keeps nothing and answers so.
         case refuse(status: Int, fields: String = "", body: String = "")
         /// Keeps the lines, answers half and closes.
         case storeAndBreak
+        /// Keeps nothing and says nothing, until the client goes.
+        case hold
         /// Keeps nothing and closes in place of an answer.
         case vanish
         /// Keeps the lines and closes after the answer, without having said so.
@@ -93,11 +97,18 @@ actor ScriptedServer {
     private func act(_ behaviour: Behaviour, _ body: [UInt8], _ stream: ByteStream) async throws -> Bool {
         switch behaviour {
         case .vanish: return false
+        case .hold:
+            var nothing = ReadBuffer(capacity: 1)
+            _ = try await stream.read(into: &nothing, atMost: 1, deadline: .never)
+            return false
         case .refuse(let status, let fields, let text):
             try await answer(status, text, fields: fields, to: stream)
             return true
         case .refuseEarly: return false
-        case .store:
+        case .storeUpTo(let bytes) where body.count > bytes:
+            try await answer(413, "", to: stream)
+            return true
+        case .store, .storeUpTo:
             let (status, text) = keep(body)
             try await answer(status, text, to: stream)
             return true

@@ -208,6 +208,44 @@ private func text(_ lines: [String]) -> String { lines.map { $0 + "\n" }.joined(
         #expect(sent.totals == SendTotals(read: 1, stored: 1))
     }
 
+    @Test func `sends the lines before the damage, and the files after it`() async throws {
+        let whole = try makeFile(text(events(50, from: 3_000)))
+        let cut = try makeFile(text(events(3_000)))
+        #expect(system("gzip -n '\(cut)' && head -c -2000 '\(cut).gz' >'\(cut)'") == 0)
+
+        let sent = try await send([cut, "/nonexistent", whole], lines: 5_000) { _ in .store }
+
+        #expect(sent.hasFailed)
+        #expect(
+            sent.reports == [
+                "\(cut): the gzip file is damaged", "/nonexistent: open: No such file or directory",
+            ]
+        )
+        let before = sent.totals.stored - 50
+        #expect(before > 1_000 && before < 3_000, "\(sent.totals)")
+        #expect(sent.kept == Set(events(before) + events(50, from: 3_000)))
+        #expect(sent.totals.isComplete)
+    }
+
+    @Test func `sends in parts what is too large for something on the way, and smaller chunks afterwards`()
+        async throws
+    {
+        let file = try makeFile(text(events(400)))
+        let line = text(events(1)).utf8.count
+        let sent = try await send([file], lines: 100, concurrency: 1) { _ in
+            .storeUpTo(bytes: 40 * line)
+        }
+        #expect(sent.totals == SendTotals(read: 400, stored: 400))
+        #expect(sent.kept == Set(events(400)))
+        #expect(!sent.hasFailed)
+        // 100, 50, 25, 25, 50, 25, 25, and the other 300 in chunks that fit at once.
+        #expect(sent.requests < 24, "\(sent.requests)")
+
+        let one = try await send([file], lines: 100, concurrency: 1) { _ in .storeUpTo(bytes: 10) }
+        #expect(one.totals == SendTotals(read: 100, unacknowledged: 100))
+        #expect(one.hasFailed)
+    }
+
     @Test func `reports a file that is not there after the others`() async throws {
         let file = try makeFile(text(events(5)))
         #expect(SendInput("/nonexistent").obstacle != nil)

@@ -4,6 +4,7 @@ import Server
 /// One input's text, inflated when it is a gzip file; its calls wait.
 struct InputReader: ~Copyable {
     let name: String
+    private var bytesRead = 0
     private var file: FileReader
     /// What has been read of a gzip file and not inflated yet.
     private var compressed = ReadBuffer(capacity: 0)
@@ -18,6 +19,9 @@ struct InputReader: ~Copyable {
         name = input.name
         file = try input.open()
     }
+
+    /// Bytes of the file, as they lie on the disk, whose text has been given away.
+    var bytesUsed: Int { bytesRead - compressed.count }
 
     /// Waits until a read would not wait, or until `deadline`.
     borrowing func isReadable(by deadline: Deadline) throws(SendInputError) -> Bool {
@@ -63,14 +67,20 @@ struct InputReader: ~Copyable {
     /// Reads more of a gzip file; `false` at its end.
     private mutating func readCompressed() throws(SendInputError) -> Bool {
         do throws(SystemError) {
-            return try file.read(into: &compressed, atMost: Self.readBytes) > 0
+            let count = try file.read(into: &compressed, atMost: Self.readBytes)
+            bytesRead += count
+            return count > 0
         } catch {
             throw .unreadable(name, error)
         }
     }
 
     private mutating func readPlain(into buffer: inout ReadBuffer) throws(SendInputError) -> Bool {
-        do throws(SystemError) { return try file.read(into: &buffer, atMost: Self.readBytes) > 0 } catch {
+        do throws(SystemError) {
+            let count = try file.read(into: &buffer, atMost: Self.readBytes)
+            bytesRead += count
+            return count > 0
+        } catch {
             throw .unreadable(name, error)
         }
     }

@@ -14,6 +14,8 @@ struct SendAnswer: Equatable, Sendable {
     var stored = 0
     var duplicates = 0
     var rejected = 0
+    /// Of the stored, those that are in the server's spool until its database is back.
+    var spooled = 0
     /// The rejected, as far as the server lists them.
     var refusals: [Refusal] = []
 
@@ -29,6 +31,7 @@ struct SendAnswer: Equatable, Sendable {
         self.stored = Int(stored)
         self.duplicates = Int(duplicates)
         self.rejected = Int(rejected)
+        if object["durability"]?.string == "spooled" { spooled = self.stored }
         guard case .array(let errors)? = object["errors"] else { return }
         refusals = errors.compactMap { entry in
             guard let members = entry.object, let index = members["index"]?.integer,
@@ -50,6 +53,8 @@ enum SendVerdict: Equatable, Sendable {
     case done(SendAnswer)
     /// Send the same again; not before the time that the server asks for.
     case again(reason: String, retryAfter: Duration?)
+    /// Too much for one request, perhaps for a proxy in front of the server; less might do.
+    case tooLarge(reason: String)
     /// Sending it again would change nothing.
     case refused(reason: String)
 
@@ -61,6 +66,7 @@ enum SendVerdict: Equatable, Sendable {
             } else {
                 self = .refused(reason: Self.reason(response))
             }
+        case 413: self = .tooLarge(reason: Self.reason(response))
         // These say that the server cannot, whenever it is asked.
         case 501, 505: self = .refused(reason: Self.reason(response))
         case 408, 429, 500...599:

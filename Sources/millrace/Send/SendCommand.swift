@@ -1,7 +1,6 @@
 import ArgumentParser
 import Glibc
 import Reactor
-import Synchronization
 
 /// `millrace send`: files of events to a server, until all of them have an answer.
 struct SendCommand: ProgramCommand {
@@ -10,9 +9,22 @@ struct SendCommand: ProgramCommand {
         abstract: "Send files of events, one JSON object a line, to a server.",
         discussion: """
             Prints what became of the events, and the first of those that were rejected. What a failure left \
-            open is sent again, which is safe for events that carry an id. The exit code is 0 when \
-            every event is stored, now or before, and 1 otherwise. Files may be compressed with gzip. A \
+            open is sent again, which is safe for events that carry an id. Files may be compressed with \
+            gzip. A file that cannot be read, or is damaged, does not keep the others from being sent. A \
             key is taken from MILLRACE_KEY.
+
+            With --state, the next run of the same command goes on where one was killed or has failed: in \
+            each file behind the last line up to which all are acknowledged, so that of a file that has \
+            grown only what is new is sent. The state holds good for one server, and for files that still \
+            begin with the same bytes; another is sent from its beginning, with a message. Rejected events \
+            count as acknowledged: the server keeps them.
+
+            A terminal shows how far it is; elsewhere there is a line a minute. SIGINT and SIGTERM wait for \
+            the answers under way, a second one does not.
+
+            The exit code is 0 when every event is stored, now or before; 1 when one was rejected or is not \
+            acknowledged, a file could not be read to its end, or the state not be kept; 2 when the command \
+            line is wrong; and 130 or 143 after SIGINT or SIGTERM.
             """
     )
 
@@ -23,6 +35,14 @@ struct SendCommand: ProgramCommand {
 
     @Option(help: "The server. (default: on this machine, at port 8080 or MILLRACE_LISTEN; MILLRACE_URL)")
     var url: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Remember in this file what is acknowledged, and go on behind it. (MILLRACE_STATE)",
+            valueName: "file"
+        )
+    )
+    var state: String?
 
     @Option(help: ArgumentHelp("Events of one request. (default: 5000; MILLRACE_CHUNK)", valueName: "lines"))
     var chunk: String?
@@ -46,22 +66,30 @@ struct SendCommand: ProgramCommand {
         }
         let options = try options(surroundings)
         let inputs = files.map { SendInput($0) }
-        if let obstacle = inputs.compactMap(\.obstacle).first { throw CommandFailure("send: \(obstacle)") }
-        let reading = try Self.readingLoop()
+        let statePath = state ?? surroundings.variable("MILLRACE_STATE")
+        if statePath != nil { try SendRun.checkResumable(inputs) }
+        let isTerminal = Terminal.isThere && surroundings.variable("TERM") != "dumb"
+        let line = ProgressLine(isShown: isTerminal)
+        let reading = try Self.loop("millrace-read")
         defer { reading.stop() }
-        return try await onLoop { loop in
-            let source = ChunkSource(
-                inputs,
-                linesMax: options.linesMax,
-                bytesMax: options.bytesMax,
-                on: reading
+        let writing = try Self.loop("millrace-state")
+        defer { writing.stop() }
+        let stateFile = try statePath.map { path throws(CommandFailure) in
+            try SendStateFile(
+                path: path,
+                server: options.server.description,
+                report: { line.interrupt(with: $0) },
+                on: writing
             )
-            return await Self.send(options, from: source, on: loop)
+        }
+        return try await onLoop { loop in
+            let run = SendRun(options, inputs, state: stateFile, line: line, reading: reading, on: loop)
+            return await run.run()
         }
     }
 
-    private static func readingLoop() throws(CommandFailure) -> EventLoop {
-        do throws(SystemError) { return try EventLoop(name: "millrace-read") } catch {
+    private static func loop(_ name: String) throws(CommandFailure) -> EventLoop {
+        do throws(SystemError) { return try EventLoop(name: name) } catch {
             throw CommandFailure("no event loop: \(error)")
         }
     }
@@ -86,63 +114,5 @@ struct SendCommand: ProgramCommand {
         options.retriesMax =
             try number(retries, "retries", 0...SendOptions.retriesLimit) ?? options.retriesMax
         return options
-    }
-
-    private static func send(
-        _ options: SendOptions,
-        from source: ChunkSource,
-        on loop: EventLoop
-    ) async -> Int32 {
-        let line = ProgressLine(isShown: isatty(STDERR_FILENO) == 1)
-        let sender = Sender(options, source: source, on: loop, report: { line.interrupt(with: $0) })
-        let start = Deadline.now()
-        // Ended below, when everything is sent.
-        let ticker = Task(executorPreference: loop) {
-            while line.isShown, !Task.isCancelled {
-                line.show(await sender.totals.progress(after: Deadline.now().duration(since: start)))
-                await loop.sleep(for: ProgressLine.interval)
-            }
-        }
-        let totals = await sender.run()
-        ticker.cancel()
-        await ticker.value
-        line.clear()
-        Output.say(totals.summary(after: Deadline.now().duration(since: start)))
-        let isDone = await !sender.hasFailed && totals.rejected == 0 && totals.unacknowledged == 0
-        return isDone ? Exit.success : Exit.failure
-    }
-}
-
-/// The last line of a terminal, overwritten again and again; without colours and escapes, so NO_COLOR has its
-/// way.
-final class ProgressLine: Sendable {
-    static let interval = Duration.milliseconds(200)
-
-    /// Whether there is a terminal to show it on.
-    let isShown: Bool
-    private let width = Mutex(0)
-
-    init(isShown: Bool) {
-        self.isShown = isShown
-    }
-
-    func show(_ text: String) {
-        width.withLock { width in
-            Output.write("\r" + text + String(repeating: " ", count: max(0, width - text.count)))
-            width = text.count
-        }
-    }
-
-    /// Writes a line of its own above.
-    func interrupt(with line: String) {
-        clear()
-        Output.complain(line)
-    }
-
-    func clear() {
-        width.withLock { width in
-            if width > 0 { Output.write("\r" + String(repeating: " ", count: width) + "\r") }
-            width = 0
-        }
     }
 }

@@ -29,7 +29,7 @@ private func totals(_ received: Int, _ stored: Int, _ duplicates: Int, _ rejecte
             answer(200, totals(6, 7, -1, 0)),
             answer(200, "hello"), answer(200, ""), answer(422, #"{"title":"no"}"#), answer(400, ""),
             answer(401, ""),
-            answer(404, ""), answer(413, ""), answer(301, ""), answer(501, ""), answer(505, ""),
+            answer(404, ""), answer(301, ""), answer(501, ""), answer(505, ""),
         ] {
             guard case .refused = SendVerdict(response, events: 6) else {
                 Issue.record(
@@ -43,6 +43,22 @@ private func totals(_ received: Int, _ stored: Int, _ duplicates: Int, _ rejecte
             SendVerdict(problem, events: 1)
                 == .refused(reason: "status 403: Forbidden: The key may not write.")
         )
+    }
+
+    @Test func `it is too large when something on the way says so`() {
+        #expect(SendVerdict(answer(413, ""), events: 6) == .tooLarge(reason: "status 413"))
+    }
+
+    @Test func `it counts what is in the server's spool as stored, and says so`() {
+        let body = totals(6, 3, 2, 1).dropLast() + #","durability":"spooled"}"#
+        guard case .done(let done) = SendVerdict(answer(202, String(body)), events: 6) else {
+            Issue.record("202 is done")
+            return
+        }
+        var sum = SendTotals(read: 6)
+        sum.add(done)
+        #expect(sum.isComplete)
+        #expect(sum.summary(after: .zero).contains("6 events: 3 stored (3 in the server's spool), 2 dup"))
     }
 
     @Test func `it is sent again after trouble that passes, not before the server wants it`() {
