@@ -77,6 +77,8 @@ struct Installation: Sendable {
     ) async throws -> RunningService {
         var command = ["serve", "--listen", "127.0.0.1:0", "--workers", "\(workers)", "--data", data]
         if let conninfo { command += ["--database", conninfo] }
+        // A spool writes its first segment at once: too much for the disk in tests that have no use for it.
+        if !arguments.contains("--spool-max") { command += Self.withoutSpool }
         return try await RunningService(start(command + arguments, environment: environment), on: loop)
     }
 
@@ -84,8 +86,12 @@ struct Installation: Sendable {
     func serveAnother() async throws -> RunningService {
         var command = ["serve", "--listen", "127.0.0.1:0", "--workers", "1", "--data", data + "/other"]
         if let conninfo { command += ["--database", conninfo] }
-        return try await RunningService(start(command), on: loop)
+        return try await RunningService(start(command + Self.withoutSpool), on: loop)
     }
+
+    private static let withoutSpool = ["--spool-max", "0"]
+    /// For ``serve(_:workers:environment:)``.
+    static let withSpool = ["--spool-max", "1GiB"]
 
     /// Starts `millrace` with these arguments.
     func start(_ arguments: [String], environment: [String: String] = [:]) async throws -> RunningProgram {

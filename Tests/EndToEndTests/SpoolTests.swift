@@ -11,7 +11,9 @@ extension `End to end` {
         try await Installation.withEmbedded { installation in
             let cluster = try await OutsideCluster(installation)
             try await cluster.start()
-            let first = try await installation.serve(["--database", cluster.conninfo])
+            let first = try await installation.serve(
+                Installation.withSpool + ["--database", cluster.conninfo]
+            )
             let before = MadeEvents(500, prefix: "before", seed: 1)
             #expect(try await first.stream(before.lines).stored == 500)
 
@@ -51,7 +53,9 @@ extension `End to end` {
         try await Installation.withEmbedded { installation in
             let cluster = try await OutsideCluster(installation)
             try await cluster.start()
-            let first = try await installation.serve(["--database", cluster.conninfo])
+            let first = try await installation.serve(
+                Installation.withSpool + ["--database", cluster.conninfo]
+            )
             #expect(try await first.stream(MadeEvents(10, prefix: "warm", seed: 1).lines).stored == 10)
             try await cluster.kill()
             let away = MadeEvents(2_000, prefix: "away", seed: 2)
@@ -59,7 +63,9 @@ extension `End to end` {
             await first.program.kill()
 
             try await cluster.start()
-            let second = try await installation.serve(["--database", cluster.conninfo])
+            let second = try await installation.serve(
+                Installation.withSpool + ["--database", cluster.conninfo]
+            )
             try await until("the spool is drained", on: installation.loop) {
                 let totals = try await second.stats().totals
                 return totals.spooled == 0 && totals.received == 2_011
@@ -78,7 +84,7 @@ extension `End to end` {
 
     @Test func `answers from the spool at once when it is asked to, and stores all the same`() async throws {
         try await Installation.with { installation in
-            let service = try await installation.serve()
+            let service = try await installation.serve(Installation.withSpool)
             let events = MadeEvents(2_000, prefix: "spooled", seed: 1)
             let answer = try await service.connect { connection in
                 try await connection.send(

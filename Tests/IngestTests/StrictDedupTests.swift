@@ -5,7 +5,7 @@ import Testing
 @Suite(.timeLimit(.minutes(3))) struct `Strict dedup` {
     private static func event(_ id: String, time: Int? = nil, source: String = "/a") -> String {
         let time = time.map { #","time":"2026-01-01T00:00:0\#($0)Z""# } ?? ""
-        return #"{"id":"\(id)","source":"\(source)","type":"t"\#(time)}"#
+        return #"{"id":"\#(id)","source":"\#(source)","type":"t"\#(time)}"#
     }
 
     @Test func `knows an event by id and source alone, in a body, a memory and the database`() async throws {

@@ -79,7 +79,7 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
             .retention: "90", .maxBody: "5MiB", .accessLog: "9", .maxConnections: "50",
             .maxConnectionsPerAddress: "7", .proxyProtocol: "on", .trustedProxy: "10.0.0.0/8,unix",
             .drainDelay: "10s", .drainTimeout: "5m", .rejectsMaxAge: "7", .rejectsMaxSize: "64MiB",
-            .dedup: "strict", .spoolMax: "1GiB", .spoolSegment: "16MiB", .name: "n",
+            .dedup: "strict", .spoolMax: "1GiB", .spoolSegment: "128MiB", .name: "n",
         ]
         let flags = Setting.allCases.flatMap { setting -> [String] in
             if setting.isSwitch { return [setting.flag] }
@@ -106,7 +106,7 @@ private func message(_ body: () throws -> ServiceConfiguration) -> String? {
         #expect(fromFlags.accessLogEvery == 9)
         #expect(fromFlags.retentionDays == 90)
         #expect(fromFlags.dedup == .strict)
-        #expect(fromFlags.spoolBytesMax == 1 << 30 && fromFlags.spoolSegmentBytes == 16 << 20)
+        #expect(fromFlags.spoolBytesMax == 1 << 30 && fromFlags.spoolSegmentBytes == 128 << 20)
         #expect(fromFlags.connectionsMax == 50)
         #expect(fromFlags.connectionsPerAddressMax == 7)
         #expect(fromFlags.expectsProxyHeader)
