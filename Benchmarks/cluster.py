@@ -41,6 +41,11 @@ class Cluster:
                 [postgres_program("initdb"), "-D", self.folder, "-U", "bench", "-A", "trust", "-E", "UTF8",
                  "--locale=C.UTF-8", "--data-checksums"],
                 check=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **self._drop)
+        self.resume()
+
+    def resume(self):
+        """Starts the server and returns when it answers."""
+        with open(self.log, "ab") as log:
             settings = dict(SETTINGS, unix_socket_directories=self.socket,
                             shared_buffers=self._shared_buffers())
             options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -49,9 +54,13 @@ class Cluster:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True, **self._drop)
         self._wait()
 
+    def halt(self):
+        """Stops the server as an operator does who waits for nobody; `resume` starts it again."""
+        stop(self.process, signal.SIGINT)
+
     def stop(self):
         if self.process:
-            stop(self.process, signal.SIGINT)
+            self.halt()
 
     def uri(self, database):
         return f"postgresql://bench@/{database}?host={self.socket}"

@@ -52,17 +52,17 @@ def wrk(script, url, connections, seconds, core=None, **settings):
     raise BenchmarkError(f"wrk {script}: {done.stdout}{done.stderr}")
 
 
-def stream_file(url, path):
+def stream_file(url, path, query="", expected=200):
     """Sends a file as one NDJSON body, chunked; returns the seconds and the answer."""
     started = time.monotonic()
     with open(path, "rb") as file:
         done = subprocess.run(
             [program("curl"), "-sS", "--max-time", "600", "-X", "POST", "-T", "-", "-w", "\n%{http_code}",
-             "-H", "Content-Type: application/x-ndjson", f"{url}/v1/events"],
+             "-H", "Content-Type: application/x-ndjson", f"{url}/v1/events{query}"],
             stdin=file, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - started
     body, _, status = done.stdout.rpartition("\n")
-    if done.returncode != 0 or status != "200":
+    if done.returncode != 0 or status != str(expected):
         raise BenchmarkError(f"S3: status {status}, curl {done.returncode}: {done.stderr}{body[:500]}")
     return seconds, json.loads(body)
 
@@ -76,6 +76,11 @@ def post(url, body):
     if status != 200:
         raise BenchmarkError(f"POST {url}: status {status}: {answer[:500]}")
     return answer
+
+
+def stats(url):
+    """What `GET /v1/stats` says."""
+    return json.loads(get(f"{url}/v1/stats"))
 
 
 def get(url):

@@ -11,6 +11,7 @@ import events
 import footprint
 import hostile
 import load
+import outage
 import overload
 import references
 from processes import BenchmarkError, cpu_seconds, family_cpu_seconds
@@ -132,7 +133,13 @@ class Scenarios:
         if done.errors:
             self.wrong.append(f"{name}: {done.refused} refused, {done.broken} broken connections")
 
-    # Memory and start, hostile clients, overload, the end: files of their own.
+    # Memory and start, the spool, hostile clients, overload, the end: files of their own.
+
+    def p4(self):
+        outage.p4(self)
+
+    def r2(self):
+        outage.r2(self)
 
     def p10(self):
         footprint.p10(self)
