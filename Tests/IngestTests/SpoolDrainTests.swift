@@ -186,6 +186,27 @@ import Testing
         }
     }
 
+    /// A standby, or one that an operator has made read-only: it connects, and takes nothing.
+    @Test func `keeps events while the database only lets itself be read`() async throws {
+        try await Installation.with { installation in
+            try await Self.withSpool { spool in
+                try await installation.withNode(writers: 2, spool: spool) { node in
+                    try await node.expect(.stored, of: Decoded.dated([0]))
+                    let name = installation.database.name
+                    let setting = "ALTER DATABASE \(name) SET default_transaction_read_only"
+                    try await installation.sql("\(setting) = on")
+                    try await installation.whileAway {}
+                    try await node.expect(.spooled, of: Decoded.dated(0..<5) + Decoded.undated(0..<2))
+                    #expect(spool.facts.events == 7)
+                    try await installation.sql("\(setting) = off")
+                    try await installation.wait(until: "(SELECT sum(received) FROM streams) = 8")
+                    let totals = try await installation.totals()
+                    #expect(totals.stored == 7 && totals.duplicates == 1)
+                }
+            }
+        }
+    }
+
     @Test func `replays nothing while the database is away: rejects are there, and only there`() async throws
     {
         try await Installation.with { installation in
