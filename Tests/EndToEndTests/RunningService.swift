@@ -74,7 +74,10 @@ struct RunningService: Sendable {
     /// Waits until every event that is stored is in the rollups.
     func waitForAnalytics() async throws {
         do {
-            try await until("no lag", on: loop) { try await stats().analytics.lagEvents == 0 }
+            try await until("no lag", on: loop) {
+                let stats = try await stats()
+                return stats.database.state == "up" && stats.analytics.lagEvents == 0
+            }
         } catch let error as StillWaiting {
             let analytics = try await stats().analytics
             throw StillWaiting(description: "\(error): \(analytics)\n\(program.log())")

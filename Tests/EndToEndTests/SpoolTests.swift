@@ -29,8 +29,9 @@ extension `End to end` {
             #expect(try await first.stream(before.lines + away.lines).durability == "spooled")
             try await cluster.start()
             try await until("the spool is drained", on: installation.loop) {
-                let totals = try await first.stats().totals
-                return totals.spooled == 0 && totals.received == 7_000
+                let stats = try await first.stats()
+                return stats.database.state == "up" && stats.totals.spooled == 0
+                    && stats.totals.received == 7_000
             }
             let totals = try await first.stats().totals
             #expect(totals.stored == 3_500 && totals.duplicates == 3_500)
@@ -67,8 +68,9 @@ extension `End to end` {
                 Installation.withSpool + ["--database", cluster.conninfo]
             )
             try await until("the spool is drained", on: installation.loop) {
-                let totals = try await second.stats().totals
-                return totals.spooled == 0 && totals.received == 2_011
+                let stats = try await second.stats()
+                return stats.database.state == "up" && stats.totals.spooled == 0
+                    && stats.totals.received == 2_011
             }
             let totals = try await second.stats().totals
             #expect(totals.stored == 2_010 && totals.duplicates == 0 && totals.rejected == 1)

@@ -167,7 +167,10 @@ struct ChaosRound: Sendable {
             last = stats.last ?? last
             let isCalm =
                 stats.count == nodes.count
-                && stats.allSatisfy { $0.totals.spooled == 0 && $0.analytics.lagEvents == 0 }
+                && stats.allSatisfy {
+                    // A node whose database is away tells what it knew last.
+                    $0.database.state == "up" && $0.totals.spooled == 0 && $0.analytics.lagEvents == 0
+                }
             calm = isCalm ? calm + 1 : 0
             // A session whose service is gone may have been about to commit.
             if calm > 0 { await loop.sleep(for: .milliseconds(200)) }
