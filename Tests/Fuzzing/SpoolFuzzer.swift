@@ -28,14 +28,17 @@ enum Fuzzer {
         check(before.allSatisfy { 100..<200 ~= $0.sequence }, "records of this segment alone")
         check(zip(before, before.dropFirst()).allSatisfy { $0.sequence < $1.sequence }, "in order")
 
-        // Whole records in the bytes themselves would count as such, and may cover what follows.
-        guard before.isEmpty else { return }
         var ruined = bytes + [UInt8](repeating: 0xFF, count: (8 - bytes.count % 8) % 8)
         let payload = Array(bytes.prefix(300))
+        var records: [UInt8] = []
         for sequence in UInt64(100)..<103 {
             let entry = SpoolEntry(payload: payload, events: 1, mark: sequence)
-            RecordHeader.append(entry, sequence: sequence, groupIndex: 0, salt: name.salt, to: &ruined)
+            RecordHeader.append(entry, sequence: sequence, groupIndex: 0, salt: name.salt, to: &records)
         }
+        // Whole records in the bytes themselves count as such, and may cover what follows. In a longer file, for
+        // how far a sequence may be ahead depends on that.
+        guard scan(ruined + [UInt8](repeating: 0, count: records.count)).isEmpty else { return }
+        ruined += records
         let found = scan(ruined)
         let sequences = found.map(\.sequence)
         check(sequences == [100, 101, 102], "records behind the damage: \(sequences)")
