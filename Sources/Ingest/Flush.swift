@@ -143,7 +143,8 @@ final class Flush {
             bytes: counts ? plan.byteCount : 0,
             cuts: cuts,
             trace: plan.trace,
-            drained: part.isLast ? plan.drained : nil
+            drained: part.isLast ? plan.drained : nil,
+            accounts: plan.accounts(of: part.rows, countsRest: counts)
         )
     }
 

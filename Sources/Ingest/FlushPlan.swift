@@ -30,6 +30,8 @@ struct FlushPlan: Sendable {
     private(set) var verdicts: [[Verdict]] = []
     /// Events found to be duplicates here, without PostgreSQL.
     private(set) var duplicates = 0
+    /// The same by account.
+    private var repeated = AccountShares()
     private(set) var hasUndated = false
     /// The part of a spool that this is, which is forgotten in the transaction that stores it.
     var drained: DrainedRange?
@@ -46,6 +48,7 @@ struct FlushPlan: Sendable {
                     if recent.contains(identity) || !seen.insert(identity).inserted {
                         answers[position] = .duplicate
                         duplicates += 1
+                        repeated.change(submission.account(of: event)) { $0.duplicates += 1 }
                         continue
                     }
                 }
@@ -79,6 +82,29 @@ struct FlushPlan: Sendable {
         let written = Set(rows.map(\.submission))
         return submissions.indices.first { submissions[$0].trace != nil && written.contains($0) }
             .flatMap { submissions[$0].trace }
+    }
+
+    /// What each account has of a transaction that writes `rows`; with `countsRest` of all that counts
+    /// besides rows, too.
+    func accounts(of rows: [FlushRow], countsRest: Bool) -> FlushAccounts {
+        var shares = countsRest ? repeated : AccountShares()
+        if countsRest {
+            for submission in submissions {
+                shares.change(submission.account) {
+                    $0.rejected += submission.rejections.count + submission.aborted
+                    $0.bytes += submission.bytes
+                }
+                // What is replayed was counted as rejected before, and is so no longer.
+                if submission.replay == nil { continue }
+                for event in submission.events {
+                    shares.change(submission.account(of: event)) { $0.rejected -= 1 }
+                }
+            }
+        }
+        let positions = rows.map { row in
+            shares.change(submissions[row.submission].account(of: event(of: row))) { $0.offered += 1 }
+        }
+        return FlushAccounts(shares.all, rows: positions)
     }
 
     func event(of row: FlushRow) -> PreparedEvent { submissions[row.submission].events[row.event] }
@@ -118,7 +144,10 @@ struct FlushPlan: Sendable {
         var kept = isFirst ? submissions.map { $0.withoutEvents($0.rejections, bytes: $0.bytes) } : []
         kept.append(origin.withoutEvents([refused], bytes: 0))
         var plan = FlushPlan(kept, recent: RecentKeys(capacity: 1))
-        if isFirst { plan.duplicates = duplicates }
+        if isFirst {
+            plan.duplicates = duplicates
+            plan.repeated = repeated
+        }
         plan.drained = drained
         return plan
     }

@@ -19,6 +19,7 @@ struct FlushCounts: Equatable, Sendable {
     let trace: String?
     /// What of a spool is forgotten with it.
     var drained: DrainedRange?
+    let accounts: FlushAccounts
 }
 
 /// How a flush is told to PostgreSQL: one message, so one transaction.
@@ -51,6 +52,7 @@ enum FlushStatement: Sendable {
         return .insert(
             encoder.eventArrays() + numbers.map { BinaryValue(int64: $0) } + times
                 + [BinaryValue(bool: counts.cuts), BinaryValue(bytes: counts.trace.map { Array($0.utf8) })]
+                + counts.accounts.arrays
         )
     }
 
@@ -61,7 +63,7 @@ enum FlushStatement: Sendable {
         let types = FlushEncoder.eventTypes.map { "\($0)[]" }
         let arrays = types.indices.map { "$\($0 + 1)" }.joined(separator: ", ")
         let next = types.count
-        let counts = (1...10).map { "$\(next + $0)" }
+        let counts = (1...17).map { "$\(next + $0)" }
         let end = EndFlush(
             stream: counts[0],
             flush: counts[1],
@@ -75,13 +77,14 @@ enum FlushStatement: Sendable {
             last: counts[7],
             cuts: counts[8],
             isFirst: true,
-            trace: counts[9]
+            trace: counts[9],
+            accounts: FlushAccounts.Columns(counts[10...])
         )
         return """
             PREPARE \(insertName) (
               \(types.joined(separator: ", ")),
               int8, int8, int8, int8, int8, int8, timestamptz, timestamptz, bool,
-              text
+              text, \(FlushAccounts.types.map { "\($0)[]" }.joined(separator: ", "))
             ) AS WITH added AS (
               INSERT INTO events (\(FlushEncoder.eventColumns)) SELECT * FROM unnest(\(arrays)))
             SELECT \(end.sql);
@@ -132,8 +135,12 @@ enum FlushStatement: Sendable {
             last: "(SELECT max(ts) FROM added)",
             isFirst: false
         )
+        end.accounts.stored = counts.accounts.added(firstSeq: encoder.firstSeq)
         // All were counted; if some are new all the same, these were not.
-        if counts.drained?.isCounted == true { end.offered = end.stored }
+        if counts.drained?.isCounted == true {
+            end.offered = end.stored
+            end.accounts.offered = end.accounts.stored
+        }
         sql += """
             WITH fresh AS (
               INSERT INTO event_keys (key, bucket, ts)
@@ -144,7 +151,7 @@ enum FlushStatement: Sendable {
               INSERT INTO events (\(FlushEncoder.eventColumns))
                 SELECT \(FlushEncoder.eventColumns) FROM staging
                   WHERE NOT undated OR key IN (SELECT key FROM fresh)
-                ORDER BY ts, key ON CONFLICT DO NOTHING RETURNING ts),
+                ORDER BY ts, key ON CONFLICT DO NOTHING RETURNING ts, seq),
             ended AS (SELECT \(end.sql) AS counts),
             kept AS (
               INSERT INTO rejects (\(FlushEncoder.rejectColumns))
@@ -229,11 +236,12 @@ private struct EndFlush {
     var cuts: String
     var isFirst: Bool
     var trace: String
+    var accounts: FlushAccounts.Columns
 
     var sql: String {
         """
         end_flush(\(stream), \(flush), \(hi), \(offered), \(stored), \(duplicates), \(rejected), \(bytes), \
-        \(first), \(last), \(cuts), \(isFirst), \(trace))
+        \(first), \(last), \(cuts), \(isFirst), \(trace), \(accounts.sql))
         """
     }
 }
@@ -254,7 +262,8 @@ extension EndFlush {
             cuts: "\(counts.cuts)",
             isFirst: isFirst,
             // Made by TraceParent: hexadecimal digits and dashes.
-            trace: counts.trace.map { "'\($0)'" } ?? "NULL"
+            trace: counts.trace.map { "'\($0)'" } ?? "NULL",
+            accounts: counts.accounts.columns
         )
     }
 }

@@ -23,49 +23,45 @@ struct IngestMetrics: Sendable {
     private let diversions = Counter(label: "millrace_flushes_spooled_total")
     private let flushDuration = Timer(label: "millrace_flush_duration_seconds")
     private let flushRows = Recorder(label: "millrace_flush_rows")
+    private let routes = AccountRoute.allCases.map { RouteCounters($0) }
     private let requestDuration = Timer(label: "millrace_ingest_duration_seconds")
 
     /// Counts a committed flush.
     func flushed(_ plan: FlushPlan, after duration: Duration) {
-        var new = 0
-        var repeated = 0
-        var refused = plan.rejectionCount
-        for verdict in plan.verdicts.joined() {
-            switch verdict {
-            case .stored: new += 1
-            case .duplicate: repeated += 1
-            case .refused, .aborted: refused += 1
-            case .spooled: break
-            }
-        }
-        stored.increment(by: new)
-        duplicates.increment(by: repeated)
+        countEvents(of: plan)
         remembered.increment(by: plan.duplicates)
-        rejected.increment(by: refused)
-        // What is replayed came in before.
-        let old = plan.replay?.rejects.count ?? 0
-        replayed.increment(by: old)
-        received.increment(by: new + repeated + refused - old)
-        bytes.increment(by: plan.byteCount)
+        replayed.increment(by: plan.replay?.rejects.count ?? 0)
         flushes.increment()
         flushRows.record(plan.rows.count)
         flushDuration.recordNanoseconds(Self.nanoseconds(duration))
+    }
+
+    /// Counts what has become of the plan's events, and returns how many they are.
+    @discardableResult
+    private func countEvents(of plan: FlushPlan) -> Int {
+        var all = EventTally()
+        for route in routes {
+            var tally = EventTally()
+            for (submission, verdicts) in zip(plan.submissions, plan.verdicts)
+            where submission.route == route.route {
+                tally.add(submission, verdicts)
+            }
+            route.add(tally)
+            all.add(tally)
+        }
+        stored.increment(by: all.stored)
+        duplicates.increment(by: all.duplicates)
+        rejected.increment(by: all.rejected)
+        received.increment(by: all.received)
+        bytes.increment(by: plan.byteCount)
+        return all.stored + all.duplicates + all.rejected
     }
 
     /// Takes note of how long a flush's oldest request has waited for it.
     func queued(for duration: Duration) { queueWait.recordNanoseconds(Self.nanoseconds(duration)) }
     /// Counts what a transaction has moved from the spool.
     func drained(_ plan: FlushPlan) {
-        let verdicts = plan.verdicts.joined()
-        let new = verdicts.count { $0 == .stored }
-        let repeated = verdicts.count { $0 == .duplicate }
-        let refused = plan.rejectionCount + verdicts.count - new - repeated
-        stored.increment(by: new)
-        duplicates.increment(by: repeated)
-        rejected.increment(by: refused)
-        received.increment(by: new + repeated + refused)
-        bytes.increment(by: plan.byteCount)
-        drained.increment(by: new + repeated + refused)
+        drained.increment(by: countEvents(of: plan))
     }
 
     /// Counts a flush that went to the spool.
@@ -91,6 +87,66 @@ struct IngestMetrics: Sendable {
     private static func nanoseconds(_ duration: Duration) -> Int64 {
         let (seconds, attoseconds) = duration.components
         return seconds &* 1_000_000_000 &+ attoseconds / 1_000_000_000
+    }
+}
+
+/// What has become of some events.
+private struct EventTally {
+    var received = 0
+    var stored = 0
+    var duplicates = 0
+    var rejected = 0
+
+    mutating func add(_ submission: Submission, _ verdicts: [Verdict]) {
+        let refusedBefore = submission.rejections.count + submission.aborted
+        rejected += refusedBefore
+        for verdict in verdicts {
+            switch verdict {
+            case .stored: stored += 1
+            case .duplicate: duplicates += 1
+            case .refused, .aborted: rejected += 1
+            case .spooled: break
+            }
+        }
+        // What is replayed came in before.
+        received += refusedBefore + (submission.replay == nil ? verdicts.count { $0 != .spooled } : 0)
+    }
+
+    mutating func add(_ other: EventTally) {
+        received += other.received
+        stored += other.stored
+        duplicates += other.duplicates
+        rejected += other.rejected
+    }
+}
+
+/// The counters of one way in.
+private struct RouteCounters: Sendable {
+    let route: AccountRoute
+    private let received: Counter
+    private let stored: Counter
+    private let duplicates: Counter
+    private let rejected: Counter
+
+    init(_ route: AccountRoute) {
+        func counter(_ outcome: String) -> Counter {
+            Counter(
+                label: "millrace_accounts_events_total",
+                dimensions: [("route", route.rawValue), ("outcome", outcome)]
+            )
+        }
+        self.route = route
+        received = counter("received")
+        stored = counter("stored")
+        duplicates = counter("duplicates")
+        rejected = counter("rejected")
+    }
+
+    func add(_ tally: EventTally) {
+        received.increment(by: tally.received)
+        stored.increment(by: tally.stored)
+        duplicates.increment(by: tally.duplicates)
+        rejected.increment(by: tally.rejected)
     }
 }
 

@@ -204,6 +204,7 @@ package struct Ingestor: Sendable {
             receivedAt: WallClock.microseconds(),
             bytes: 0
         )
+        submission.route = .replay
         submission.replay = Replay(rejects: rejects, actor: actor)
         return try await queue.submit(submission, waits: true).get().verdicts
     }

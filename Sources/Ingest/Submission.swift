@@ -42,6 +42,8 @@ struct Submission: Sendable {
     var sender: Int64?
     /// Kept with its rejects.
     var decoding = DecodingMode()
+    /// The way in that it is counted by.
+    var route = AccountRoute.events
     /// What a replay stores again; the events are these rejects, one each and in the same order.
     var replay: Replay?
     /// Whether its events are stored together, in a transaction of their own, or not at all.
@@ -65,6 +67,16 @@ struct Submission: Sendable {
         replay?.rejects[event.record].receivedAt ?? receivedAt
     }
 
+    /// The account of what is not an event's, and of its events if it is no replay.
+    var account: Account { Account(receivedAt: receivedAt, route: route, sender: sender) }
+
+    /// The account of an event: a replayed one is its key's who sent it, in the minute of the replay.
+    func account(of event: PreparedEvent) -> Account {
+        guard let replay else { return account }
+        let sender = replay.rejects[event.record].sender
+        return Account(receivedAt: receivedAt, route: route, sender: sender)
+    }
+
     /// The same request with nothing but these rejections.
     func withoutEvents(_ rejections: [Rejection], bytes: Int) -> Submission {
         var submission = Submission(
@@ -77,6 +89,7 @@ struct Submission: Sendable {
         )
         submission.sender = sender
         submission.decoding = decoding
+        submission.route = route
         return submission
     }
 }

@@ -63,6 +63,7 @@ enum SubmissionCodec {
         payload.append(littleEndian: UInt32(aborted))
         payload.append(text: submission.requestID.text)
         payload.append(littleEndian: submission.sender ?? noSender)
+        payload.append(text: submission.route.rawValue)
         payload.append(submission.decoding.isStrict ? 1 : 0)
         payload.append(optional: submission.decoding.defaultSource)
         payload.append(optional: submission.trace)
@@ -111,9 +112,10 @@ enum SubmissionCodec {
         guard reader.integer(UInt8.self) == version, let atomic = reader.integer(UInt8.self),
             let receivedAt = reader.integer(Int64.self), let bytes = reader.integer(Int64.self),
             let aborted = reader.integer(UInt32.self), let requestID = reader.text(),
-            let sender = reader.integer(Int64.self), let strict = reader.integer(UInt8.self),
-            let defaultSource = reader.optional(), let trace = reader.optional(),
-            let count = reader.integer(UInt32.self)
+            let sender = reader.integer(Int64.self),
+            let route = reader.text().flatMap({ AccountRoute(rawValue: $0) }),
+            let strict = reader.integer(UInt8.self), let defaultSource = reader.optional(),
+            let trace = reader.optional(), let count = reader.integer(UInt32.self)
         else { return nil }
         var arena = EventArena()
         var events: [PreparedEvent] = []
@@ -138,6 +140,7 @@ enum SubmissionCodec {
             trace: trace
         )
         submission.decoding = DecodingMode(isStrict: strict == 1, defaultSource: defaultSource)
+        submission.route = route
         submission.isAtomic = atomic == 1
         submission.aborted = Int(aborted)
         return submission

@@ -43,6 +43,7 @@ package struct InsightRoutes: Sendable {
         add("/v1/stats", to: &router, statsAnswer)
         add("/v1/stats/live", to: &router, liveAnswer)
         add("/v1/stats/series", to: &router, seriesAnswer)
+        add("/v1/accounts", to: &router, accountsAnswer)
         add("/v1/events", to: &router, eventsAnswer)
         add("/v1/events/{id}", to: &router, receiptAnswer)
         add("/v1/rejects", to: &router, rejectsAnswer)
@@ -81,6 +82,10 @@ package struct InsightRoutes: Sendable {
 
     private func seriesAnswer(_ request: Request) async throws(ReadError) -> Response {
         try await series(ReadParameters(request, allowed: SeriesQuery.parameters))
+    }
+
+    private func accountsAnswer(_ request: Request) async throws(ReadError) -> Response {
+        try await accounts(ReadParameters(request, allowed: AccountsQuery.parameters))
     }
 
     private func eventsAnswer(_ request: Request) async throws(ReadError) -> Response {

@@ -204,6 +204,10 @@ package struct InsightLimits: Sendable {
     package var readTimeout = Duration.seconds(10)
     /// Types in `/v1/stats`; they are the most frequent ones.
     package var typesMax = 1_000
+    /// Ways in and keys in `/v1/stats`; the keys are those with the most events.
+    package var accountSumsMax = 100
+    /// Accounts in an answer of `/v1/accounts`; a question about more is refused.
+    package var accountsMax = 10_000
     package var seriesPointsMax = 10_000
     /// Rows with sketches read at once: 250 take about a millisecond to decode and merge.
     package var seriesRowsMax = 250

@@ -129,6 +129,7 @@ struct ServiceNode: Sendable {
         logger: Logger
     ) async {
         let days = configuration.retentionDays
+        let accounts = AccountKeeper(database.configuration, loop: loop, logger: logger)
         var partitionsDue = Deadline.now()
         while !Task.isCancelled {
             if partitionsDue <= .now() {
@@ -147,8 +148,10 @@ struct ServiceNode: Sendable {
             } catch {
                 logger.warning("cannot hold the rejects to their bounds", metadata: ["reason": "\(error)"])
             }
+            await accounts.runRound()
             await loop.sleep(for: upkeepInterval)
         }
+        await accounts.close()
     }
 
     /// Stops the writers, then the queue, in this order: what was written is cut into jobs before the node

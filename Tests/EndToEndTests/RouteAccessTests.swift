@@ -38,6 +38,7 @@ private struct RouteRow: Sendable {
         // Its answer has no end but for one that is refused.
         RouteRow("GET /v1/stats/live", .read, "/v1/stats/live?x=1", fine: 400),
         RouteRow("GET /v1/stats/series", .read, "/v1/stats/series?metric=count"),
+        RouteRow("GET /v1/accounts", .read),
         RouteRow("GET /v1/events", .read),
         RouteRow("GET /v1/events/{id}", .read, "/v1/events/none", fine: 404),
         RouteRow("POST /v1/events", .write, "/v1/events?validate=only", body: #"{"type":"t"}"#),

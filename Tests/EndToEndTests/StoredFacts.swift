@@ -13,6 +13,8 @@ struct StoredFacts: Equatable {
     /// Minutes with a type and a source of which table and rollups count differently.
     var differences = 0
     var deadJobs = 0
+    /// By how much the accounts differ from the totals.
+    var mismatches: [[String?]] = []
     /// Of all columns of all rows, sketches included.
     var checksums: [String] = []
 
@@ -37,6 +39,7 @@ struct StoredFacts: Equatable {
               WHERE r.events IS DISTINCT FROM e.events
             """
         )
+        facts.mismatches = try await installation.query("SELECT * FROM accounts_mismatch")
         facts.deadJobs = try await installation.number("SELECT count(*) FROM dead_jobs")
         for table in ["events", "event_keys", "rollups_minute", "rollups_type"] {
             let sum = try await installation.query("SELECT sum(hashtextextended(t::text, 0)) FROM \(table) t")
@@ -63,5 +66,6 @@ struct StoredFacts: Equatable {
         #expect(types == expected, comment, sourceLocation: location)
         #expect(differences == 0, comment, sourceLocation: location)
         #expect(deadJobs == 0, comment, sourceLocation: location)
+        #expect(mismatches == [Array(repeating: "0", count: 6)], comment, sourceLocation: location)
     }
 }

@@ -213,7 +213,9 @@ import Testing
     @Test func `adds up over two nodes that race for the same events`() async throws {
         try await Installation.with { installation in
             for seed in 0..<6 as Range<UInt64> {
-                try await installation.sql("TRUNCATE events, event_keys, event_keys_previous, jobs")
+                try await installation.sql(
+                    "TRUNCATE events, event_keys, event_keys_previous, jobs, accounts"
+                )
                 try await installation.sql("DELETE FROM streams")
                 var limits = BatchLimits()
                 limits.cutEventsMax = 50

@@ -26,6 +26,7 @@ import Testing
         var submission = Decoded.submission(Self.texts)
         submission.aborted = 3
         submission.sender = 7
+        submission.route = .replay
         submission.trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
         submission.decoding = DecodingMode(isStrict: true, defaultSource: "/shop")
         let entries = SubmissionCodec.encode(submission, mark: 7)
@@ -37,6 +38,7 @@ import Testing
         #expect(decoded.events.map(\.identity) == submission.events.map(\.identity))
         #expect(decoded.rejections == submission.rejections)
         #expect(decoded.bytes == submission.bytes && decoded.aborted == 3)
+        #expect(decoded.route == .replay)
         #expect(decoded.sender == 7 && decoded.trace == submission.trace)
         #expect(decoded.decoding == submission.decoding)
         #expect(decoded.requestID == submission.requestID && decoded.receivedAt == submission.receivedAt)

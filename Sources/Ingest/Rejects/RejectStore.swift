@@ -43,9 +43,9 @@ package struct RejectStore: Sendable {
         let rows = try await run(
             """
             SELECT n, (extract(epoch FROM received_at) * 1000000)::bigint, strict, default_source,
-                   translate(encode(raw, 'base64'), E'\\n', '')
+                   translate(encode(raw, 'base64'), E'\\n', ''), key_id
               FROM (SELECT *, sum(octet_length(raw)) OVER (ORDER BY n) - octet_length(raw) AS before FROM
-                     (SELECT n, received_at, strict, default_source, raw FROM rejects
+                     (SELECT n, received_at, strict, default_source, raw, key_id FROM rejects
                         WHERE n > $1 AND \(conditions) ORDER BY n LIMIT \(countMax)) l) p
               WHERE before < $2 ORDER BY n
             """,
@@ -53,13 +53,17 @@ package struct RejectStore: Sendable {
         )
         var entries: [Entry] = []
         for row in rows {
-            guard row.count == 5, let n = row[0].flatMap({ Int64($0) }),
+            guard row.count == 6, let n = row[0].flatMap({ Int64($0) }),
                 let receivedAt = row[1].flatMap({ Int64($0) }),
                 let raw = row[4].flatMap({ Base64.decode(Array($0.utf8).span) })
             else { throw .unavailable("a reject cannot be read") }
             entries.append(
                 Entry(
-                    reject: ReplayedReject(n: n, receivedAt: receivedAt),
+                    reject: ReplayedReject(
+                        n: n,
+                        receivedAt: receivedAt,
+                        sender: row[5].flatMap { Int64($0) }
+                    ),
                     decoding: DecodingMode(isStrict: row[2] == "t", defaultSource: row[3]),
                     raw: raw
                 )

@@ -10,6 +10,8 @@ struct ReplayedReject: Equatable, Sendable {
     let n: Int64
     /// Microseconds since 1970.
     let receivedAt: Int64
+    /// The key that it came with.
+    var sender: Int64?
 }
 
 /// Why a replay has changed nothing although PostgreSQL could be asked.

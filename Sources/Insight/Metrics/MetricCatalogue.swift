@@ -21,6 +21,12 @@ enum MetricCatalogue {
         "millrace_duplicates_remembered_total":
             "Duplicates that were recognised from memory, without PostgreSQL.",
         "millrace_events_rejected_total": "Events that were refused and kept as rejects.",
+        "millrace_accounts_events_total":
+            "Events by their way in, received and what they became; a replay receives none.",
+        "millrace_accounts_mismatch_events":
+            "By how many events the accounts do not add up; not 0 when something is wrong.",
+        "millrace_accounts_mismatch_bytes": "The same for bytes.",
+        "millrace_accounts_checked_timestamp_seconds": "When the accounts were last checked, in Unix time.",
         "millrace_ingest_queue_seconds": "How long the oldest request of a flush has waited for it.",
         "millrace_rejects_replayed_total":
             "Rejects that were replayed; they have become stored events or duplicates.",

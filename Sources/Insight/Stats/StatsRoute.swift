@@ -10,8 +10,10 @@ extension InsightRoutes {
         let recent = try parameters.integer("recent", in: 1...limits.samplesMax)
         var failure: ReadError?
         var fresh: StatsSnapshot?
+        var accounts: AccountSums?
         do throws(ReadError) {
             fresh = try await StatsSnapshot.read(over: reader, limits: limits)
+            accounts = try await AccountSums.read(over: reader, limits: limits)
         } catch {
             failure = error
         }
@@ -22,6 +24,7 @@ extension InsightRoutes {
         }
         var answer = await answer(snapshot, isFresh: fresh != nil, view, at: now)
         answer.recent = recent
+        answer.accounts = accounts
         return Response(fields: [("Cache-Control", "no-store")], bytes: answer.json())
     }
 
@@ -64,6 +67,8 @@ struct StatsAnswer {
     let node: NodeFacts
     /// How many seconds of rates to list.
     var recent: Int?
+    /// Of the last hour; `nil` while the database is away, and for those who listen every second.
+    var accounts: AccountSums?
     let now: Deadline
 
     func json() -> [UInt8] {
@@ -73,6 +78,7 @@ struct StatsAnswer {
         rates(&writer)
         quantiles(&writer)
         types(&writer)
+        accounts?.write(to: &writer)
         analytics(&writer)
         workers(&writer)
         database(&writer)

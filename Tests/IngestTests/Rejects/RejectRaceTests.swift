@@ -111,6 +111,7 @@ import Testing
                 receivedAt: 0,
                 bytes: 0
             )
+            submission.route = .replay
             submission.replay = Replay(rejects: entries.map(\.reject), actor: "a")
             let plan = FlushPlan([submission], recent: RecentKeys(capacity: 1))
             let stream = desk.node.configuration.streams[0]
@@ -124,7 +125,8 @@ import Testing
                 rejected: -60,
                 bytes: 0,
                 cuts: true,
-                trace: nil
+                trace: nil,
+                accounts: plan.accounts(of: plan.rows, countsRest: true)
             )
             guard case .query(let sql, let copies) = FlushStatement.deduplicating(encoder, counts) else {
                 Issue.record("a replay goes through the dedup path")
