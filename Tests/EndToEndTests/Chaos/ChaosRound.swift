@@ -209,6 +209,9 @@ struct ChaosRound: Sendable {
             findings.append("\(name): \(counts) of the rows \(stored.rows)")
         }
         if stored.differences != 0 { findings.append("\(stored.differences) minutes count otherwise") }
+        if stored.mismatches != [Array(repeating: "0", count: 6)] {
+            findings.append("accounts that do not add up: \(stored.mismatches)")
+        }
         // No death of a process shows whether the disk was asked: what is written is the kernel's by then.
         for row in try await installation.query(
             """
