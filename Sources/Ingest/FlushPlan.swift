@@ -101,8 +101,19 @@ struct FlushPlan: Sendable {
                 }
             }
         }
+        if replay != nil {
+            let positions = rows.map { row in
+                shares.change(submissions[row.submission].account(of: event(of: row))) { $0.offered += 1 }
+            }
+            return FlushAccounts(shares.all, rows: positions)
+        }
+        // All events of a request are one account's.
+        var places = [Int?](repeating: nil, count: submissions.count)
         let positions = rows.map { row in
-            shares.change(submissions[row.submission].account(of: event(of: row))) { $0.offered += 1 }
+            let place = places[row.submission] ?? shares.position(of: submissions[row.submission].account)
+            places[row.submission] = place
+            shares.offer(at: place)
+            return place
         }
         return FlushAccounts(shares.all, rows: positions)
     }

@@ -42,10 +42,16 @@ struct IngestMetrics: Sendable {
         var all = EventTally()
         for route in routes {
             var tally = EventTally()
-            for (submission, verdicts) in zip(plan.submissions, plan.verdicts)
-            where submission.route == route.route {
-                tally.add(submission, verdicts)
+            // By their positions: whole submissions would be copied.
+            for index in plan.submissions.indices where plan.submissions[index].route == route.route {
+                tally.add(
+                    plan.verdicts[index],
+                    refusedBefore: plan.submissions[index].rejections.count
+                        + plan.submissions[index].aborted,
+                    isReplay: plan.submissions[index].replay != nil
+                )
             }
+            if tally == EventTally() { continue }
             route.add(tally)
             all.add(tally)
         }
@@ -91,14 +97,13 @@ struct IngestMetrics: Sendable {
 }
 
 /// What has become of some events.
-private struct EventTally {
+private struct EventTally: Equatable {
     var received = 0
     var stored = 0
     var duplicates = 0
     var rejected = 0
 
-    mutating func add(_ submission: Submission, _ verdicts: [Verdict]) {
-        let refusedBefore = submission.rejections.count + submission.aborted
+    mutating func add(_ verdicts: [Verdict], refusedBefore: Int, isReplay: Bool) {
         rejected += refusedBefore
         for verdict in verdicts {
             switch verdict {
@@ -109,7 +114,7 @@ private struct EventTally {
             }
         }
         // What is replayed came in before.
-        received += refusedBefore + (submission.replay == nil ? verdicts.count { $0 != .spooled } : 0)
+        received += refusedBefore + (isReplay ? 0 : verdicts.count { $0 != .spooled })
     }
 
     mutating func add(_ other: EventTally) {

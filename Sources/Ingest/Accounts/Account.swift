@@ -54,7 +54,11 @@ struct AccountShares: Equatable, Sendable {
         return position
     }
 
-    private mutating func position(of account: Account) -> Int {
+    /// Counts an event that is sent to the table.
+    mutating func offer(at position: Int) { all[position].offered += 1 }
+
+    /// Where the share of `account` is, which is made if there is none.
+    mutating func position(of account: Account) -> Int {
         // Events of one request follow each other.
         if let last = all.indices.last, all[last].account == account { return last }
         if let known = positions[account] { return known }
