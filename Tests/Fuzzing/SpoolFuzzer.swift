@@ -1,5 +1,5 @@
-/// A segment of the spool after whatever happened to it: the scan ends, steps over what is no record, and finds
-/// each whole record behind it.
+/// A segment of the spool after whatever happened to it: the scan ends, steps over what is no record, and
+/// finds each whole record behind it.
 enum Fuzzer {
     private struct Contents: SpoolFile {
         let bytes: [UInt8]
@@ -35,8 +35,8 @@ enum Fuzzer {
             let entry = SpoolEntry(payload: payload, events: 1, mark: sequence)
             RecordHeader.append(entry, sequence: sequence, groupIndex: 0, salt: name.salt, to: &records)
         }
-        // Whole records in the bytes themselves count as such, and may cover what follows. In a longer file, for
-        // how far a sequence may be ahead depends on that.
+        // Whole records in the bytes themselves count as such, and may cover what follows. In a longer file,
+        // for how far a sequence may be ahead depends on that.
         guard scan(ruined + [UInt8](repeating: 0, count: records.count)).isEmpty else { return }
         ruined += records
         let found = scan(ruined)

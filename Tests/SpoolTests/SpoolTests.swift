@@ -210,7 +210,7 @@ import Testing
             try await program.start(
                 [
                     MillraceBinary.path, "bench-spool", "--data", path, "--list", "--segment", "1000000",
-                    "--bytes", "\(3_000 * (round + 1))",
+                    "--bytes", "\(3_000 * (round + 1))", "--seconds", "600",
                 ]
             )
             let wanted = Int.random(in: 50...400, using: &random)
