@@ -143,7 +143,9 @@ struct Installation: Sendable {
                 time(times.max()), isCut ? "t" : "f",
             ]
         )
-        let job = isCut ? try await number("SELECT max(id) FROM jobs WHERE stream = \(stream)") : 0
+        // 0 where a service that runs has done it already.
+        let jobs = "SELECT coalesce(max(id), 0) FROM jobs WHERE stream = \(stream)"
+        let job = isCut ? try await number(jobs) : 0
         return TestFlush(job: job, stream: stream, lo: lo, hi: hi, lines: events.flatMap(\.line))
     }
 
