@@ -32,13 +32,11 @@ struct BreakerState: Sendable {
     private(set) var phase: Phase
     /// Failures since a flush was last stored.
     private(set) var failures = 0
-    private let limits: BreakerLimits
-    private var random: SplitMixSeed
+    private var backoff: Backoff
 
     /// A breaker that is closed; or open, with a probe due at once, when the database has not been met yet.
     init(limits: BreakerLimits, isOpen: Bool = false, seed: UInt64) {
-        self.limits = limits
-        random = SplitMixSeed(state: seed)
+        backoff = Backoff(from: limits.pauseMin, upTo: limits.pauseMax, seed: seed)
         phase = isOpen ? .open(until: Deadline(nanoseconds: 0)) : .closed
     }
 
@@ -79,25 +77,8 @@ struct BreakerState: Sendable {
         if phase == .probing { open(at: now) }
     }
 
-    /// Doubles with each failure up to the maximum; a random part of up to half is cut off, so that nodes
-    /// spread.
     private mutating func open(at now: Deadline) {
         failures += 1
-        let whole = min(limits.pauseMin * (1 << min(failures - 1, 20)), limits.pauseMax)
-        phase = .open(until: now.advanced(by: whole - whole / 2 * random.unit()))
-    }
-}
-
-/// SplitMix64: small, and a seed is a whole run.
-private struct SplitMixSeed: Sendable {
-    var state: UInt64
-
-    /// From 0 up to 1.
-    mutating func unit() -> Double {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return Double((mixed ^ (mixed >> 31)) >> 11) / Double(UInt64(1) << 53)
+        phase = .open(until: now.advanced(by: backoff.pause(after: failures)))
     }
 }

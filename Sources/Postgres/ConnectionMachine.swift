@@ -36,14 +36,10 @@ struct ConnectionMachine: Sendable {
     private(set) var state = State.disconnected
     /// Attempts and sessions that failed since a query last succeeded.
     private(set) var failures = 0
-    private var random: UInt64
-    private let backoffMin: Duration
-    private let backoffMax: Duration
+    private var backoff: Backoff
 
     init(backoffMin: Duration, backoffMax: Duration, seed: UInt64) {
-        self.backoffMin = backoffMin
-        self.backoffMax = backoffMax
-        random = seed
+        backoff = Backoff(from: backoffMin, upTo: backoffMax, seed: seed)
     }
 
     /// What to do for a caller who wants a session at `now`.
@@ -98,28 +94,13 @@ struct ConnectionMachine: Sendable {
         case .ready, .busy, .connecting:
             let pausesNone = failures == 0 && state != .connecting
             failures += 1
-            state = pausesNone ? .disconnected : .backingOff(until: now.advanced(by: pause()))
+            state =
+                pausesNone
+                ? .disconnected : .backingOff(until: now.advanced(by: backoff.pause(after: failures)))
         case .disconnected, .backingOff, .closed: break
         }
     }
 
     /// The owner is done with it.
     mutating func close() { state = .closed }
-
-    /// Doubles with each failure up to the maximum; then a random part of up to half is cut off, so that
-    /// nodes spread.
-    private mutating func pause() -> Duration {
-        let doublings = min(max(failures - 1, 0), 20)
-        let whole = min(backoffMin * (1 << doublings), backoffMax)
-        return whole - whole / 2 * Double(nextRandom() >> 11) / Double(1 << 53)
-    }
-
-    /// SplitMix64: small, and a seed is a whole run.
-    private mutating func nextRandom() -> UInt64 {
-        random &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = random
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
 }

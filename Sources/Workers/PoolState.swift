@@ -1,3 +1,5 @@
+import Reactor
+
 /// Decides what the pool does: which worker runs which job, who is started, asked to leave, and killed.
 ///
 /// Holds no process, pipe, clock or task. Each method takes what happened, and when (the time since any fixed
