@@ -40,25 +40,20 @@ package struct KeyRoutes: Sendable {
                 return request.problem(400, "invalid_parameter", "\(member): expected \(expected).")
             case .notFound: return request.problem(404, "not_found", "There is no such key.")
             case .unavailable:
-                var response = request.problem(
-                    503,
+                return request.unavailable(
                     "database_unavailable",
                     "The keys cannot be read or changed just now."
                 )
-                response.fields.append(("Retry-After", "1"))
-                return response
             }
         }
     }
 
     private func create(_ request: Request, _ reader: BodyReader) async throws(KeyError) -> Response {
-        let body: [UInt8]
-        do throws(BodyError) { body = try await reader.collect(atMost: Self.bodyBytesMax) } catch {
-            return request.problem(error)
-        }
         let members: [String: JSONValue]
-        do throws(JSONReadError) { members = try JSONReader.object(body) } catch {
-            return request.problem(400, "malformed_json", "\(error.detail).")
+        do throws(RefusedBody) {
+            members = try await request.object(of: reader, atMost: Self.bodyBytesMax)
+        } catch {
+            return error.answer
         }
         let (made, stored) = try await store.create(Self.newKey(members), by: Self.actor(of: request))
         // In force here at once; the other nodes ask within seconds.

@@ -274,38 +274,32 @@ package struct IngestRoute: Sendable {
     }
 
     static func unavailable(_ request: Request, _ error: IngestError) -> Response {
-        var response: Response
         switch error {
         case .overloaded:
-            response = request.problem(
-                503,
+            return request.unavailable(
                 "overloaded",
                 "Too much is waiting to be stored. Send it again shortly."
             )
         case .spoolFull:
-            response = request.problem(
-                503,
+            return request.unavailable(
                 "spool_full",
                 "The database is away and what is kept for it takes no more. Send it again later."
             )
         case .unavailable(let reason):
-            response = request.problem(
-                503,
+            return request.unavailable(
                 "database_unavailable",
                 "The events may not be stored (\(reason)). Send them again."
             )
         case .replayUndone:
-            response = request.problem(503, "replay_undone", "Nothing was stored. Send it again shortly.")
+            return request.unavailable("replay_undone", "Nothing was stored. Send it again shortly.")
         case .fenced:
-            response = request.problem(
-                503,
+            var response = request.unavailable(
                 "restarting",
                 "This process is about to restart. Send the events again."
             )
             response.closes = true
+            return response
         }
-        response.fields.append(("Retry-After", "1"))
-        return response
     }
 
     private static func refusal(of error: JSONBodyError, _ request: Request, eventsMax: Int) -> Response {

@@ -1,3 +1,4 @@
+package import Events
 package import HTTP
 package import Reactor
 
@@ -62,6 +63,29 @@ package struct Request: Sendable {
 
     package func problem(_ error: TargetError) -> Response { Response(Problem(error, requestID: id)) }
 
+    /// The answer to what cannot be done now: status 503, to be asked for again after a second.
+    package func unavailable(_ code: String, _ detail: String) -> Response {
+        var response = problem(503, code, detail)
+        response.fields.append(("Retry-After", "1"))
+        return response
+    }
+
+    /// The members of the JSON object that is the whole body.
+    ///
+    /// - Throws: ``RefusedBody`` with the answer to one that cannot be read or is no JSON object.
+    package func object(
+        of reader: BodyReader,
+        atMost bytesMax: Int
+    ) async throws(RefusedBody) -> [String: JSONValue] {
+        let body: [UInt8]
+        do throws(BodyError) { body = try await reader.collect(atMost: bytesMax) } catch {
+            throw RefusedBody(answer: problem(error))
+        }
+        do throws(JSONReadError) { return try JSONReader.object(body) } catch {
+            throw RefusedBody(answer: problem(400, "malformed_json", "\(error.detail)."))
+        }
+    }
+
     /// The answer to a body that could not be read.
     package func problem(_ error: BodyError) -> Response {
         switch error {
@@ -76,13 +100,7 @@ package struct Request: Sendable {
             return response
         case .inflation(let error): return problem(error)
         case .overloaded:
-            var response = problem(
-                503,
-                "overloaded",
-                "All memory for requests is taken. Send it again shortly."
-            )
-            response.fields.append(("Retry-After", "1"))
-            return response
+            return unavailable("overloaded", "All memory for requests is taken. Send it again shortly.")
         // Nobody is left to read it; it only ends the handler in the ordinary way.
         case .disconnected: return problem(400, "incomplete_body", "The connection ended within the body.")
         }
@@ -111,4 +129,10 @@ package struct Request: Sendable {
             )
         }
     }
+}
+
+/// A body that a route cannot use.
+package struct RefusedBody: Error {
+    /// What its sender is told.
+    package let answer: Response
 }

@@ -56,13 +56,10 @@ package struct RejectRoutes: Sendable {
             case .notFound: return request.problem(404, "not_found", "There is no such reject.")
             case .ingest(let error): return IngestRoute.unavailable(request, error)
             case .unavailable(let reason):
-                var response = request.problem(
-                    503,
+                return request.unavailable(
                     "database_unavailable",
                     "The rejects cannot be changed just now (\(reason)). Ask again: nothing is done twice."
                 )
-                response.fields.append(("Retry-After", "1"))
-                return response
             }
         }
     }
@@ -70,13 +67,11 @@ package struct RejectRoutes: Sendable {
     // MARK: Replaying
 
     private func replay(_ request: Request, _ reader: BodyReader) async throws(RejectError) -> Response {
-        let body: [UInt8]
-        do throws(BodyError) { body = try await reader.collect(atMost: Self.bodyBytesMax) } catch {
-            return request.problem(error)
-        }
         let members: [String: JSONValue]
-        do throws(JSONReadError) { members = try JSONReader.object(body) } catch {
-            return request.problem(400, "malformed_json", "\(error.detail).")
+        do throws(RefusedBody) {
+            members = try await request.object(of: reader, atMost: Self.bodyBytesMax)
+        } catch {
+            return error.answer
         }
         var replay = RejectReplay(
             try Self.read(members),
