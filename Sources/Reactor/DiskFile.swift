@@ -16,9 +16,14 @@ package final class DiskFile: Sendable {
     }
 
     /// Opens the file at `path`, for its owner alone when it is new.
-    package init(path: String, _ mode: Mode) throws(SystemError) {
+    package convenience init(path: String, _ mode: Mode) throws(SystemError) {
+        try self.init(path: path, mode, permissions: 0o600)
+    }
+
+    /// The same; a new file gets these permissions, less the process's umask.
+    init(path: String, _ mode: Mode, permissions: mode_t) throws(SystemError) {
         let flags = mode == .new ? O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC : O_RDWR | O_CLOEXEC
-        descriptor = Descriptor(adopting: try systemCall("open") { open(path, flags, 0o600) })
+        descriptor = Descriptor(adopting: try systemCall("open") { open(path, flags, permissions) })
     }
 
     /// Its size in bytes.
