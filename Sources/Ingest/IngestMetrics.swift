@@ -60,7 +60,7 @@ struct IngestMetrics: Sendable {
         rejected.increment(by: all.rejected)
         received.increment(by: all.received)
         bytes.increment(by: plan.byteCount)
-        return all.stored + all.duplicates + all.rejected
+        return all.settled
     }
 
     /// Takes note of how long a flush's oldest request has waited for it.
@@ -104,7 +104,7 @@ private struct EventTally: Equatable {
     var rejected = 0
 
     mutating func add(_ verdicts: [Verdict], refusedBefore: Int, isReplay: Bool) {
-        rejected += refusedBefore
+        let before = settled
         for verdict in verdicts {
             switch verdict {
             case .stored: stored += 1
@@ -114,8 +114,12 @@ private struct EventTally: Equatable {
             }
         }
         // What is replayed came in before.
-        received += refusedBefore + (isReplay ? 0 : verdicts.count { $0 != .spooled })
+        received += refusedBefore + (isReplay ? 0 : settled - before)
+        rejected += refusedBefore
     }
+
+    /// Events of which it is known what has become of them.
+    var settled: Int { stored + duplicates + rejected }
 
     mutating func add(_ other: EventTally) {
         received += other.received
