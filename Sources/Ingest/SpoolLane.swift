@@ -41,7 +41,7 @@ struct SpoolLane: Sendable {
     /// Returns once the submissions are durable.
     func append(_ submissions: [Submission], mark: UInt64 = 0) async throws(IngestError) {
         let entries = submissions.flatMap { SubmissionCodec.encode($0, mark: mark) }
-        if entries.contains(where: { $0.payload.count > Self.payloadBytesMax }) { throw .spoolFull }
+        if entries.contains(where: { $0.payload.count > spool.payloadBytesMax }) { throw .spoolFull }
         do throws(SpoolError) {
             try await spool.append(entries)
         } catch {
@@ -52,8 +52,6 @@ struct SpoolLane: Sendable {
             }
         }
     }
-
-    private static let payloadBytesMax = SpoolLimits().payloadBytesMax
 
     /// Whether there is room for more.
     var isFull: Bool { spool.facts.isFull }

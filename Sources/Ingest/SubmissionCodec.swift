@@ -246,10 +246,6 @@ private struct PayloadReader {
 }
 
 extension [UInt8] {
-    fileprivate mutating func append(littleEndian value: some FixedWidthInteger) {
-        for index in 0..<value.bitWidth / 8 { append(UInt8(truncatingIfNeeded: value >> (8 * index))) }
-    }
-
     fileprivate mutating func replace(at offset: Int, littleEndian value: UInt32) {
         for index in 0..<4 { self[offset + index] = UInt8(truncatingIfNeeded: value >> (8 * index)) }
     }

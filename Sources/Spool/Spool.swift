@@ -16,7 +16,7 @@ package actor Spool {
     nonisolated private let loop: EventLoop
     private let ahead: SparePreparer
     private let disk: any SpoolDisk
-    private let limits: SpoolLimits
+    nonisolated private let limits: SpoolLimits
     private let logger: Logger
     private let metrics = SpoolMetrics()
     private let shared = SharedFacts()
@@ -28,7 +28,6 @@ package actor Spool {
     private var isCommitting = false
     private var isClosed = false
     private var reader: SpoolReader
-    private var watchers: [UnsafeContinuation<Void, Never>] = []
 
     nonisolated package var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
@@ -36,6 +35,8 @@ package actor Spool {
     nonisolated package let identity: UInt128
     /// What was found when it was opened.
     nonisolated package let report: SpoolReport
+    /// The longest payload that it takes, in bytes.
+    nonisolated package var payloadBytesMax: Int { limits.payloadBytesMax }
     /// As it is now; from any thread.
     nonisolated package var facts: SpoolFacts { shared.value }
 
@@ -183,9 +184,6 @@ package actor Spool {
         // Before anybody is told, so that whoever is told finds it there.
         publish()
         queue.finish(group, .success(()))
-        let ready = watchers
-        watchers = []
-        for watcher in ready { watcher.resume() }
     }
 
     /// Makes the spare the active segment.
@@ -261,12 +259,6 @@ package actor Spool {
         return batch
     }
 
-    /// Suspends until something was appended after this call began, or the spool is closed.
-    package func untilAppended() async {
-        if isClosed || reader.next < state.next { return }
-        await withUnsafeContinuation { watchers.append($0) }
-    }
-
     /// What was read up to `position` is safe elsewhere: it is forgotten here.
     package func drained(to position: UInt64, events: Int) {
         let target = min(max(position, state.position), state.next)
@@ -312,9 +304,6 @@ package actor Spool {
     package func close() {
         isClosed = true
         queue.dismissAll()
-        let ready = watchers
-        watchers = []
-        for watcher in ready { watcher.resume() }
         active = nil
         publish()
     }
@@ -324,8 +313,7 @@ package actor Spool {
             events: state.pendingEvents,
             bytes: state.bytes,
             segments: state.segments.count,
-            isFull: isClosed || state.isFull,
-            waitingBytes: queue.bytes
+            isFull: isClosed || state.isFull
         )
         shared.value = facts
     }

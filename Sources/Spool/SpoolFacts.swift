@@ -20,8 +20,6 @@ package struct SpoolFacts: Equatable, Sendable {
     package var bytes = 0
     package var segments = 0
     package var isFull = false
-    /// Bytes that wait for the disk.
-    package var waitingBytes = 0
 }
 
 /// Records that follow each other, read to be stored elsewhere.

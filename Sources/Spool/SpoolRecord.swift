@@ -110,7 +110,8 @@ struct RecordHeader: Equatable {
 }
 
 extension [UInt8] {
-    mutating func append(littleEndian value: some FixedWidthInteger) {
+    /// Appends the integer's bytes, the lowest first.
+    package mutating func append(littleEndian value: some FixedWidthInteger) {
         for index in 0..<value.bitWidth / 8 { append(UInt8(truncatingIfNeeded: value >> (8 * index))) }
     }
 }
