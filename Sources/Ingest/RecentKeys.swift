@@ -11,6 +11,8 @@ struct RecentKeys: Sendable {
     init(capacity: Int) {
         precondition(capacity > 0, "a memory of nothing is no memory")
         self.capacity = capacity
+        // What is not used takes no memory, and a set that grows would stop the loop for milliseconds.
+        younger.reserveCapacity(capacity)
     }
 
     func contains(_ identity: Identity) -> Bool { younger.contains(identity) || older.contains(identity) }
