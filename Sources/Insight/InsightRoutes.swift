@@ -43,6 +43,11 @@ package struct InsightRoutes: Sendable {
         add("/v1/stats", to: &router, statsAnswer)
         add("/v1/stats/live", to: &router, liveAnswer)
         add("/v1/stats/series", to: &router, seriesAnswer)
+        for column in [RankingQuery.Column.type, .source, .subject] {
+            add("/v1/stats/\(column.plural)", to: &router) { request throws(ReadError) in
+                try await rankingAnswer(column, request)
+            }
+        }
         add("/v1/accounts", to: &router, accountsAnswer)
         add("/v1/events", to: &router, eventsAnswer)
         add("/v1/events/{id}", to: &router, receiptAnswer)
@@ -82,6 +87,15 @@ package struct InsightRoutes: Sendable {
 
     private func seriesAnswer(_ request: Request) async throws(ReadError) -> Response {
         try await series(ReadParameters(request, allowed: SeriesQuery.parameters))
+    }
+
+    private func rankingAnswer(
+        _ column: RankingQuery.Column,
+        _ request: Request
+    ) async throws(ReadError) -> Response {
+        let parameters = try ReadParameters(request, allowed: RankingQuery.parameters(column))
+        let now = WallClock.microseconds()
+        return try await ranking(RankingQuery(column, parameters, now: now, limits: limits))
     }
 
     private func accountsAnswer(_ request: Request) async throws(ReadError) -> Response {

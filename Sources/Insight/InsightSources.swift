@@ -211,6 +211,9 @@ package struct InsightLimits: Sendable {
     package var seriesPointsMax = 10_000
     /// Rows with sketches read at once: 250 take about a millisecond to decode and merge.
     package var seriesRowsMax = 250
+    /// Types, sources or subjects in a ranking.
+    package var rankingLimitMax = 1_000
+    package var rankingLimitDefault = 20
     package var eventsLimitMax = 1_000
     package var eventsLimitDefault = 100
     /// A page of the list ends early once it holds this much.

@@ -1,3 +1,5 @@
+import Postgres
+
 /// One row of a result in text format, read from left to right.
 struct ReadRow {
     private let values: [String?]
@@ -31,31 +33,7 @@ struct ReadRow {
     /// A bytea, which comes as `\x` and hexadecimal digits.
     mutating func bytes() throws(ReadError) -> [UInt8]? {
         guard let value = try text() else { return nil }
-        let digits = value.utf8.dropFirst(2)
-        guard value.utf8.starts(with: [0x5C, 0x78]), digits.count % 2 == 0 else {
-            throw .corrupt("a column holds no bytea")
-        }
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(digits.count / 2)
-        var high: UInt8?
-        for digit in digits {
-            guard let nibble = Self.nibble(digit) else { throw .corrupt("a column holds no bytea") }
-            if let first = high {
-                bytes.append(first << 4 | nibble)
-                high = nil
-            } else {
-                high = nibble
-            }
-        }
+        guard let bytes = PostgresBytes.decode(value) else { throw .corrupt("a column holds no bytea") }
         return bytes
-    }
-
-    private static func nibble(_ digit: UInt8) -> UInt8? {
-        switch digit {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): digit - UInt8(ascii: "A") + 10
-        default: nil
-        }
     }
 }

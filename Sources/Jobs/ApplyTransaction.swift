@@ -5,9 +5,9 @@ import Reactor
 /// The transaction that makes results count: it deletes the jobs whose leases still hold, and adds what
 /// exactly those have brought to the rollups.
 ///
-/// Everybody locks in the same order — jobs by id, new rollups by key, rollups by key, types — so that
-/// appliers wait for each other and do not deadlock. All keys are inserted before the first is locked, in
-/// chunks or not: a row that is inserted ahead of a lock would stand in another's way.
+/// Everybody locks in the same order — jobs by id, new rollups by key, rollups by key, their hours, days,
+/// types — so that appliers wait for each other and do not deadlock. All keys are inserted before the first
+/// is locked, in chunks or not: a row that is inserted ahead of a lock would stand in another's way.
 struct ApplyTransaction: Sendable {
     /// What became of a batch's leases; those in neither were over: stale.
     struct Outcome: Equatable, Sendable {
@@ -126,7 +126,7 @@ struct ApplyTransaction: Sendable {
             let next =
                 chunk.upperBound..<min(chunk.upperBound + limits.apply.rollupsPerChunkMax, merge.keys.count)
             if next.isEmpty {
-                let sql = Self.updateSQL(chunk) + Self.typesSQL + "COMMIT"
+                let sql = Self.updateSQL(chunk) + RollupLevel.marksSQL + Self.typesSQL + "COMMIT"
                 _ = try await send(sql, copies: [merged, merge.typeRows()])
                 return
             }

@@ -3,8 +3,8 @@
 // LeaseState and NodeLease keep this process a member of the installation, and Reaper buries the members that
 // are gone. JobQueue is the SQL of the queue; Dispatcher claims jobs, gets their events (EventCache, else
 // EventReader), has a worker run them and hands results to the Applier, which makes them count exactly once.
-// Housekeeper drops what is old. JobsService is all of it for the program. Nothing here decodes requests,
-// writes events or answers HTTP.
+// LevelKeeper makes hours and days of minutes. Housekeeper drops what is old. JobsService is all of it for
+// the program. Nothing here decodes requests, writes events or answers HTTP.
 
 /// Every bound of the queue's side of a node.
 package struct JobsLimits: Sendable {
@@ -12,6 +12,7 @@ package struct JobsLimits: Sendable {
     package var cache = EventCacheLimits()
     package var dispatch = DispatchLimits()
     package var apply = ApplyLimits()
+    package var levels = LevelLimits()
     package var housekeeping = HousekeepingLimits()
     /// One statement's answer, after which its connection is closed and the outcome is unknown.
     package var statement = Duration.seconds(30)
@@ -99,6 +100,19 @@ package struct ApplyLimits: Sendable {
     package var sourceBytesMax = 1_024
     /// Longer waits for a lock count as a failed attempt.
     package var lock = Duration.seconds(10)
+
+    /// The defaults.
+    package init() {}
+}
+
+/// How the rollups of hours and days are kept.
+package struct LevelLimits: Sendable {
+    /// Between two looks at what is stale.
+    package var interval = Duration.seconds(60)
+    /// Rollups made in one transaction, each of up to 60: two milliseconds of merging in one piece.
+    package var rollupsPerTransaction = 8
+    /// Marking all that an installation has, once.
+    package var firstMarking = Duration.seconds(600)
 
     /// The defaults.
     package init() {}

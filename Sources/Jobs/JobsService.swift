@@ -12,9 +12,10 @@ package actor JobsService {
     private let applier: Applier
     private let runner: any JobRunner
     private let housekeeper: Housekeeper
+    private let levels: LevelKeeper
     private let connections: [PostgresConnection]
     private let limits: JobsLimits
-    private var keeping: Task<Void, Never>?
+    private var keeping: [Task<Void, Never>] = []
     private var isRunning = false
 
     nonisolated package var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
@@ -73,6 +74,7 @@ package actor JobsService {
         cache = EventCache(limits: limits.cache)
         applier = Applier(configuration, limits: limits, loop: loop, logger: logger)
         housekeeper = Housekeeper(configuration, limits: limits, loop: loop, logger: logger)
+        levels = LevelKeeper(configuration, limits: limits, loop: loop, logger: logger)
         let queueConnection = PostgresConnection(configuration, name: "queue", loop: loop, logger: logger)
         let readerConnection = PostgresConnection(configuration, name: "reader", loop: loop, logger: logger)
         connections = [queueConnection, readerConnection]
@@ -118,7 +120,10 @@ package actor JobsService {
         if isRunning { return }
         isRunning = true
         // Ended by stop() or by being fenced.
-        keeping = Task(executorPreference: loop) { await self.keepHouse() }
+        keeping = [
+            Task(executorPreference: loop) { await self.keepHouse() },
+            Task(executorPreference: loop) { await self.keepLevels() },
+        ]
         await lease.start()
         await dispatcher.start()
     }
@@ -132,12 +137,19 @@ package actor JobsService {
         }
     }
 
+    private func keepLevels() async {
+        while isRunning {
+            await levels.runRound()
+            if isRunning { await loop.sleep(for: limits.levels.interval * Double.random(in: 0.9...1.1)) }
+        }
+    }
+
     /// Claims no more, lets what runs end, applies it, and deregisters; the writers must have stopped before.
     ///
     /// Takes the workers down as well. What is not done by the deadline is found by others.
     package func stop(deadline: Deadline) async {
         isRunning = false
-        keeping?.cancel()
+        for task in keeping { task.cancel() }
         await lease.markDraining()
         await dispatcher.stopClaiming()
         await applier.hurry()
@@ -146,7 +158,7 @@ package actor JobsService {
         await runner.drain(deadline: .after(left * 4 / 5))
         await dispatcher.finish(deadline: deadline)
         await applier.stop(deadline: deadline)
-        await keeping?.value
+        for task in keeping { await task.value }
         // A deadline that has passed already must not keep the node from being deregistered.
         await lease.stop(deadline: max(deadline, .after(limits.lease.answer)))
         for connection in connections { await connection.close() }
@@ -155,7 +167,7 @@ package actor JobsService {
     /// What being declared dead means for what is under way.
     fileprivate func giveUp() async {
         isRunning = false
-        keeping?.cancel()
+        for task in keeping { task.cancel() }
         await dispatcher.halt()
         await applier.discard()
         await runner.killAll()

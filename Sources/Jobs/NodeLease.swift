@@ -59,7 +59,7 @@ package actor NodeLease {
             let epoch = randomEpoch()
             do throws(PostgresError) {
                 let result = try await connection.query(
-                    "SELECT register_node($1::uuid, $2, $3::int)",
+                    "SELECT register_node($1::uuid, $2, $3::int, in_marks_levels => true)",
                     [epoch, name, String(writers)],
                     deadline: min(deadline, .after(limits.statement))
                 )

@@ -78,18 +78,7 @@ struct RollupMerge: Sendable {
             encoder.append(text: key.type)
             encoder.append(text: key.source)
             encoder.append(int64: rollup.count)
-            if rollup.subjects.isEmpty {
-                encoder.appendNull()
-            } else {
-                let bytes = rollup.subjects.encode()
-                encoder.append(bytea: bytes.span)
-            }
-            if rollup.fields.isEmpty, rollup.fields.omitted == 0 {
-                encoder.appendNull()
-            } else {
-                let bytes = rollup.fields.encode()
-                encoder.append(bytea: bytes.span)
-            }
+            encoder.append(sketchesOf: rollup)
         }
         return encoder.finish()
     }
@@ -138,5 +127,23 @@ extension Int64 {
     func addingSaturated(_ other: Int64) -> Int64 {
         let (sum, isOverflown) = addingReportingOverflow(other)
         return isOverflown ? (other < 0 ? .min : .max) : sum
+    }
+}
+
+extension RowEncoder {
+    /// The columns `subjects` and `fields`; null where there is nothing in them.
+    mutating func append(sketchesOf rollup: Rollup) {
+        if rollup.subjects.isEmpty {
+            appendNull()
+        } else {
+            let bytes = rollup.subjects.encode()
+            append(bytea: bytes.span)
+        }
+        if rollup.fields.isEmpty, rollup.fields.omitted == 0 {
+            appendNull()
+        } else {
+            let bytes = rollup.fields.encode()
+            append(bytea: bytes.span)
+        }
     }
 }

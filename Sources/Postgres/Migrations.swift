@@ -12,6 +12,7 @@ extension Migration {
         embedded(6, "rejects", PackageResources._006_rejects_sql),
         embedded(7, "spools", PackageResources._007_spools_sql),
         embedded(8, "accounts", PackageResources._008_accounts_sql),
+        embedded(9, "levels", PackageResources._009_levels_sql),
     ]
 
     private static func embedded(_ version: Int, _ name: String, _ bytes: [UInt8]) -> Migration {

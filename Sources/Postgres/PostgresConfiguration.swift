@@ -62,11 +62,3 @@ package struct PostgresLimits: Sendable {
     /// The defaults.
     package init() {}
 }
-
-extension Duration {
-    /// Whole milliseconds, rounded down.
-    var milliseconds: Int64 {
-        let (seconds, attoseconds) = components
-        return seconds * 1_000 + attoseconds / 1_000_000_000_000_000
-    }
-}

@@ -124,6 +124,14 @@ struct ReadSide: Sendable {
         text(try await routes.series(parameters(query, SeriesQuery.parameters)))
     }
 
+    func ranking(_ column: RankingQuery.Column, _ query: String) async throws -> String {
+        let parameters = try parameters(query, RankingQuery.parameters(column))
+        let now = WallClock.microseconds()
+        return text(
+            try await routes.ranking(RankingQuery(column, parameters, now: now, limits: routes.limits))
+        )
+    }
+
     func rejects(_ query: String) async throws -> String {
         text(try await routes.rejects(parameters(query, RejectsQuery.parameters)))
     }

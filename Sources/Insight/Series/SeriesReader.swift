@@ -1,9 +1,8 @@
 import Analytics
-import Events
 import Postgres
 import Reactor
 
-/// Reads the points of a series out of the rollups of minutes.
+/// Reads the points of a series out of the rollups.
 struct SeriesReader {
     let reader: PostgresPool
     let limits: InsightLimits
@@ -25,27 +24,20 @@ struct SeriesReader {
 
     private func counts(_ query: SeriesQuery, _ deadline: Deadline) async throws(ReadError) -> [Double?] {
         let sql = """
-            SELECT ((extract(epoch FROM minute) * 1000000)::bigint - $1::bigint) / $2::bigint, sum(events)
-              FROM rollups_minute
-              WHERE minute >= $3::timestamptz AND minute < $4::timestamptz
-                AND ($5::text IS NULL OR type = $5) AND ($6::text IS NULL OR source = $6)
+            SELECT \(query.bucket), sum(events) FROM \(query.rollups.table)
+              WHERE ($1::text IS NULL OR type = $1) AND ($2::text IS NULL OR source = $2)
               GROUP BY 1
             """
-        let result = try await run(
-            sql,
-            [
-                String(query.firstBucket), String(query.step), text(query.from), text(query.to), query.type,
-                query.source,
-            ],
-            deadline
-        )
+        let result: PostgresResult
+        do throws(PostgresError) {
+            result = try await reader.query(sql, [query.type, query.source], deadline: deadline)
+        } catch {
+            throw .database(error)
+        }
         var points = [Double?](repeating: nil, count: Int(query.pointCount))
         for values in result.rows {
             var row = ReadRow(values)
-            let bucket = Int(try row.integer())
-            guard points.indices.contains(bucket) else {
-                throw .corrupt("a minute lies outside of its range")
-            }
+            let bucket = try query.bucket(row.integer())
             points[bucket] = Double(try row.integer())
         }
         return points
@@ -94,7 +86,7 @@ struct SeriesReader {
         return points
     }
 
-    /// Calls `take` with the bucket and the bytes of each rollup, in the order of time.
+    /// Calls `take` with the bucket and the bytes of each rollup, in the order of the buckets.
     private func sketches(
         _ query: SeriesQuery,
         _ column: String,
@@ -102,50 +94,29 @@ struct SeriesReader {
         _ take: (Int, [UInt8]?) throws(ReadError) -> Void
     ) async throws(ReadError) {
         let sql = """
-            SELECT (extract(epoch FROM minute) * 1000000)::bigint, type, source, \(column)
-              FROM rollups_minute
-              WHERE minute >= $1::timestamptz AND minute < $2::timestamptz
-                AND ($3::text IS NULL OR type = $3) AND ($4::text IS NULL OR source = $4)
-                AND ($5::text IS NULL OR (minute, type, source) > ($1::timestamptz, $5, $6))
-              ORDER BY minute, type, source LIMIT \(limits.seriesRowsMax)
+            SELECT \(query.bucket) AS bucket, \(column) FROM \(query.rollups.table)
+              WHERE ($1::text IS NULL OR type = $1) AND ($2::text IS NULL OR source = $2)
+              ORDER BY bucket
             """
-        var position: (minute: Int64, type: String?, source: String?) = (query.from, nil, nil)
-        while true {
-            let result = try await run(
-                sql,
-                [
-                    text(position.minute), text(query.to), query.type, query.source, position.type,
-                    position.source,
-                ],
-                deadline
-            )
-            for values in result.rows {
+        try await RowCursor(reader: reader, rowsMax: limits.seriesRowsMax)
+            .read(sql, [query.type, query.source], deadline) { values throws(ReadError) in
                 var row = ReadRow(values)
-                position = (try row.integer(), try row.string(), try row.string())
-                let bucket = (position.minute - query.firstBucket) / query.step
-                guard 0..<query.pointCount ~= bucket else {
-                    throw .corrupt("a minute lies outside of its range")
-                }
-                try take(Int(bucket), row.bytes())
+                try take(try query.bucket(row.integer()), row.bytes())
             }
-            if result.rows.count < limits.seriesRowsMax { return }
-        }
+    }
+}
+
+extension SeriesQuery {
+    fileprivate var rollups: RollupRange { RollupRange(from: from, to: to, step: step) }
+
+    /// The number of a rollup's bucket, in SQL.
+    fileprivate var bucket: String {
+        "((extract(epoch FROM start) * 1000000)::bigint - \(firstBucket)) / \(step)"
     }
 
-    private func run(
-        _ sql: String,
-        _ parameters: [String?],
-        _ deadline: Deadline
-    ) async throws(ReadError) -> PostgresResult {
-        do throws(PostgresError) {
-            return try await reader.query(sql, parameters, deadline: deadline)
-        } catch {
-            throw .database(error)
-        }
-    }
-
-    private func text(_ time: Int64) -> String {
-        String(decoding: Timestamp.format(time), as: UTF8.self)
+    fileprivate func bucket(_ number: Int64) throws(ReadError) -> Int {
+        guard 0..<pointCount ~= number else { throw .corrupt("a rollup lies outside of its range") }
+        return Int(number)
     }
 }
 

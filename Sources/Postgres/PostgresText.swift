@@ -1,9 +1,9 @@
 // Values as the text that PostgreSQL reads and writes.
 
 /// An array in PostgreSQL's own notation (its manual, 8.15.2).
-enum PostgresArray {
+package enum PostgresArray {
     /// Quotes every element: so none is taken for NULL or for more than one.
-    static func text(_ elements: [String]) -> String {
+    package static func text(_ elements: [String]) -> String {
         var output: [UInt8] = [UInt8(ascii: "{")]
         for (index, element) in elements.enumerated() {
             if index > 0 { output.append(UInt8(ascii: ",")) }
@@ -22,9 +22,9 @@ enum PostgresArray {
 }
 
 /// A bytea in the format "hex": `\x` and two digits a byte.
-enum PostgresBytes {
+package enum PostgresBytes {
     /// The bytes; `nil` for anything else.
-    static func decode(_ text: String) -> [UInt8]? {
+    package static func decode(_ text: String) -> [UInt8]? {
         let digits = Array(text.utf8)
         guard digits.count >= 2, digits.count.isMultiple(of: 2), digits.starts(with: #"\x"#.utf8) else {
             return nil
@@ -49,11 +49,11 @@ enum PostgresBytes {
 
 extension Duration {
     /// Whole milliseconds, rounded down.
-    var milliseconds: Int64 {
+    package var milliseconds: Int64 {
         let (seconds, attoseconds) = components
         return seconds * 1_000 + attoseconds / 1_000_000_000_000_000
     }
 
     /// As a PostgreSQL interval.
-    var postgresInterval: String { "\(milliseconds) milliseconds" }
+    package var postgresInterval: String { "\(milliseconds) milliseconds" }
 }
