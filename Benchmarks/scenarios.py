@@ -13,6 +13,7 @@ import hostile
 import load
 import outage
 import overload
+import queries
 import references
 from processes import BenchmarkError, cpu_seconds, family_cpu_seconds
 from report import progress
@@ -138,6 +139,9 @@ class Scenarios:
 
     def p4(self):
         outage.p4(self)
+
+    def p14(self):
+        queries.p14(self)
 
     def r2(self):
         outage.r2(self)
