@@ -23,6 +23,7 @@ build := swift build --explicit-target-dependency-import-check error
 # One file with the runtime of Swift in it, as in the image: it starts with less memory, and runs where no Swift is.
 release := $(build) -c release --static-swift-stdlib --product millrace
 release_binary = $$(swift build -c release --show-bin-path)/millrace
+conformance_tools := .build/conformance-tools
 swift_code := Sources Tests Package.swift
 
 .PHONY: help run test sanitize lint format bench chaos fuzz conformance image
@@ -66,9 +67,14 @@ chaos: setup-test ## break it while clients send (CHAOS_ROUNDS from seed CHAOS_S
 fuzz: setup-test ## fuzz the parsers (FUZZ_SECONDS each; FUZZERS: some of them by name)
 	Tests/Fuzzing/run $(FUZZ_SECONDS) $(FUZZERS)
 
-conformance: setup-conformance ## have curl, wrk, ab, h2load, slowhttptest and raw requests speak to a release build
+conformance: setup-conformance $(conformance_tools)/ready ## have curl, wrk, ab, h2load and others speak to a release build
 	$(release)
-	Tests/Conformance/run --binary "$(release_binary)"
+	Tests/Conformance/run --binary "$(release_binary)" --python-programs $(conformance_tools)/bin
+
+$(conformance_tools)/ready: Tests/Conformance/requirements.txt
+	python3 -m venv $(conformance_tools)
+	$(conformance_tools)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
 
 image: ## build the container image with docker, podman or buildah (IMAGE: its name)
 	@if command -v docker >/dev/null && docker info >/dev/null 2>&1; then docker build -t $(IMAGE) .; \

@@ -69,7 +69,7 @@ let package = Package(
         library(
             "Insight",
             ["Reactor", "HTTP", "Events", "Postgres", "Server", "Analytics", logging, metrics],
-            embedding: "Dashboard"
+            embedding: "Pages"
         ),
 
         library("Access", ["Reactor", "HTTP", "Events", "Postgres", "Server", crypto, logging]),

@@ -56,7 +56,7 @@ package struct InsightRoutes: Sendable {
         router.add(.get, "/healthz", for: .anyone) { _, _ in Self.health }
         router.add(.get, "/readyz", for: .anyone) { _, _ in await sources.readiness().response }
         router.add(.get, "/metrics", for: .scope(.read)) { _, _ in metricsText() }
-        for page in DashboardPage.all {
+        for page in StaticPage.all {
             router.add(.get, page.path, for: .anyone) { request, _ in
                 page.response(ifNoneMatch: request.ifNoneMatch)
             }

@@ -31,6 +31,10 @@ private struct RouteRow: Sendable {
         RouteRow("GET /", .anyone),
         RouteRow("GET /dashboard.css", .anyone),
         RouteRow("GET /dashboard.js", .anyone),
+        RouteRow("GET /docs", .anyone),
+        RouteRow("GET /docs.css", .anyone),
+        RouteRow("GET /docs.js", .anyone),
+        RouteRow("GET /openapi.json", .anyone),
         RouteRow("GET /healthz", .anyone),
         RouteRow("GET /readyz", .anyone),
         RouteRow("GET /metrics", .read),
@@ -38,6 +42,9 @@ private struct RouteRow: Sendable {
         // Its answer has no end but for one that is refused.
         RouteRow("GET /v1/stats/live", .read, "/v1/stats/live?x=1", fine: 400),
         RouteRow("GET /v1/stats/series", .read, "/v1/stats/series?metric=count"),
+        RouteRow("GET /v1/stats/types", .read),
+        RouteRow("GET /v1/stats/sources", .read),
+        RouteRow("GET /v1/stats/subjects", .read),
         RouteRow("GET /v1/accounts", .read),
         RouteRow("GET /v1/events", .read),
         RouteRow("GET /v1/events/{id}", .read, "/v1/events/none", fine: 404),
@@ -119,6 +126,39 @@ extension `End to end` {
             #expect(try await installation.number("SELECT count(*) FROM events") == 0)
             let keys = "SELECT count(*) FROM keys WHERE revoked_at IS NULL"
             #expect(try await installation.number(keys) == Self.combinations.count)
+        }
+    }
+
+    /// The description of the interface has every route but the files that pages load, with its scope.
+    @Test func `describes every route that it has, and none else`() async throws {
+        struct Operation: Decodable {
+            let scope: String?
+
+            enum CodingKeys: String, CodingKey { case scope = "x-scope" }
+        }
+        struct Description: Decodable {
+            struct Info: Decodable { let version: String }
+            let info: Info
+            let paths: [String: [String: Operation]]
+        }
+        struct Statistics: Decodable {
+            struct Node: Decodable { let version: String }
+            let node: Node
+        }
+        try await Installation.with { installation in
+            let service = try await installation.serve(["--log-level", "debug", "--log", "json"])
+            let (description, version) = try await service.connect { connection in
+                (
+                    try await connection.send("GET", "/openapi.json").decode(Description.self),
+                    try await connection.send("GET", "/v1/stats").decode(Statistics.self).node.version
+                )
+            }
+            #expect(description.info.version == version)
+            let described = description.paths.flatMap { path, operations in
+                operations.map { "\($0.key.uppercased()) \(path) \($0.value.scope ?? "")" }
+            }
+            let routes = try Self.routes(of: service).filter { !$0.contains(".js ") && !$0.contains(".css ") }
+            #expect(Set(described).symmetricDifference(routes) == [])
         }
     }
 

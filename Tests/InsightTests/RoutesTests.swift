@@ -37,8 +37,8 @@ import Testing
         #expect(text(unready) == #"{"status":"unready","database":"up","reasons":["draining"]}"#)
     }
 
-    @Test func `serve the dashboard without any other host or inline script`() throws {
-        for page in DashboardPage.all {
+    @Test func `serve pages without any other host or inline script`() throws {
+        for page in StaticPage.all {
             let response = page.response(ifNoneMatch: nil)
             let content = text(response)
             #expect(response.status == 200 && !content.isEmpty, "\(page.path)")

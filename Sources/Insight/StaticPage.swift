@@ -1,8 +1,8 @@
 import Analytics
 import Server
 
-/// A file of the dashboard, as it is built into the program.
-struct DashboardPage: Sendable {
+/// A file of the dashboard or of the interface's description, as it is built into the program.
+struct StaticPage: Sendable {
     let path: String
     let contentType: String
     let bytes: [UInt8]
@@ -11,11 +11,15 @@ struct DashboardPage: Sendable {
     /// In quotes; of the bytes alone.
     let tag: String
 
-    /// The page and what it loads.
+    /// The pages and what they load.
     static let all = [
-        DashboardPage("/", "text/html; charset=utf-8", PackageResources.index_html),
-        DashboardPage("/dashboard.css", "text/css; charset=utf-8", PackageResources.dashboard_css),
-        DashboardPage("/dashboard.js", "text/javascript; charset=utf-8", PackageResources.dashboard_js),
+        StaticPage("/", "text/html; charset=utf-8", PackageResources.index_html),
+        StaticPage("/dashboard.css", "text/css; charset=utf-8", PackageResources.dashboard_css),
+        StaticPage("/dashboard.js", "text/javascript; charset=utf-8", PackageResources.dashboard_js),
+        StaticPage("/docs", "text/html; charset=utf-8", PackageResources.docs_html),
+        StaticPage("/docs.css", "text/css; charset=utf-8", PackageResources.docs_css),
+        StaticPage("/docs.js", "text/javascript; charset=utf-8", PackageResources.docs_js),
+        StaticPage("/openapi.json", "application/json", PackageResources.openapi_json),
     ]
 
     /// Nothing of another host, nothing inline but the icon, nobody's frame.
