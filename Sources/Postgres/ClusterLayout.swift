@@ -44,10 +44,7 @@ struct ClusterLayout: Equatable, Sendable {
         try checkEnterable(data, by: user)
         return ClusterLayout(
             data: data,
-            programs: try findPrograms(
-                version: ClusterFiles.read(data + "/postgres/PG_VERSION"),
-                searchPath: configuration.searchPath
-            ),
+            programs: try findPrograms(data: data, searchPath: configuration.searchPath),
             socketDirectory: try makeSocketDirectory(data: data, user: user),
             user: user
         )
@@ -129,10 +126,8 @@ struct ClusterLayout: Equatable, Sendable {
     // MARK: Programs
 
     /// The newest installed version, or exactly the one that the cluster was made by.
-    private static func findPrograms(
-        version: String?,
-        searchPath: String?
-    ) throws(EmbeddedClusterError) -> String {
+    static func findPrograms(data: String, searchPath: String?) throws(EmbeddedClusterError) -> String {
+        let version = ClusterFiles.read(data + "/postgres/PG_VERSION")
         let major = version.flatMap { Int($0.prefix { $0.isNumber }) }
         let numbered = (major.map { [$0] } ?? Array((12...30).reversed())).flatMap { number in
             [

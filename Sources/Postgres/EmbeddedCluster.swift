@@ -34,6 +34,13 @@ package actor EmbeddedCluster {
 
     nonisolated package var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
+    /// The folder of the server programs that a cluster of `configuration` would be run with.
+    package static func programs(
+        for configuration: EmbeddedClusterConfiguration
+    ) throws(EmbeddedClusterError) -> String {
+        try ClusterLayout.findPrograms(data: configuration.data, searchPath: configuration.searchPath)
+    }
+
     /// Describes a cluster; nothing is touched before ``start(deadline:)``.
     package init(_ configuration: EmbeddedClusterConfiguration, loop: EventLoop, logger: Logger) {
         self.configuration = configuration

@@ -4,6 +4,7 @@ import Reactor
 /// A running server that a command asks, over one connection, with the key in MILLRACE_KEY.
 struct AskedServer {
     private let client: HTTPClient
+    private let loop: EventLoop
     private let server: ServerURL
     private let command: String
 
@@ -31,11 +32,15 @@ struct AskedServer {
         let client = HTTPClient(server, key: key, on: loop)
         defer { client.close() }
         do throws(CommandFailure) {
-            return .success(try await body(AskedServer(client: client, server: server, command: command)))
+            let asked = AskedServer(client: client, loop: loop, server: server, command: command)
+            return .success(try await body(asked))
         } catch {
             return .failure(error)
         }
     }
+
+    /// Waits on the loop of the connection.
+    func sleep(until deadline: Deadline) async { await loop.sleep(until: deadline) }
 
     /// Sends one request and returns the members of its answer.
     ///

@@ -1,9 +1,10 @@
 // millrace: the program — commands, configuration and logs, and nothing that a target below could do.
 //
-// `serve` composes the service out of the targets (Service.swift). `migrate`, `health` and `send` are for
-// operators, `bench-scan`, `bench-worker` and `bench-spool` measure what the program is made of. `worker` and
-// `exec-worker` are what the service starts itself as: they are told apart before anything else happens,
-// because the first has a protocol on its descriptors and the second is to become another program at once.
+// `serve` composes the service out of the targets (Service.swift). `migrate`, `send`, `keys`, `rejects`,
+// `stats`, `top`, `health` and `doctor` are for operators; `bench-scan`, `bench-worker` and `bench-spool`
+// measure what the program is made of. `worker` and `exec-worker` are what the service starts itself as: they
+// are told apart before anything else happens, because the first has a protocol on its descriptors and the
+// second is to become another program at once.
 //
 // Settings go one way: flags, variables and a file become a Configuration of texts with their origins, that
 // becomes a checked ServiceConfiguration, and nobody reads the environment after that.
@@ -88,7 +89,7 @@ struct MillraceCommand: ParsableCommand {
         version: Program.version,
         subcommands: [
             ServeCommand.self, MigrateCommand.self, SendCommand.self, KeysCommand.self, RejectsCommand.self,
-            HealthCommand.self,
+            StatsCommand.self, TopCommand.self, HealthCommand.self, DoctorCommand.self,
             BenchScanCommand.self, BenchWorkerCommand.self, BenchSpoolCommand.self,
         ]
     )

@@ -25,6 +25,52 @@ extension `End to end` {
         }
     }
 
+    @Test func `prints its statistics once, as JSON, and again and again`() async throws {
+        try await Installation.with { installation in
+            let service = try await installation.serve()
+            try await service.connect { connection in
+                let body = Array(#"[{"type":"a"},{"type":"b"},{"x":1}]"#.utf8)
+                let answer = try await connection.send(
+                    "POST",
+                    "/v1/events",
+                    fields: RunningService.json,
+                    body: body
+                )
+                #expect(answer.status == 200)
+            }
+            let once = try await installation.run(["stats", "--url", service.url])
+            #expect(once.status == .exited(0), "\(once.complaint)")
+            #expect(
+                once.output.contains("received 3   stored 2   duplicates 0   rejected 1"),
+                "\(once.output)"
+            )
+            #expect(once.output.contains("database   up (external, "), "\(once.output)")
+            let json = try await installation.run(["stats", "--json", "--url", service.url])
+            #expect(json.output.contains(#""received":3,"#) && json.output.hasSuffix("}\n"), "\(json.output)")
+
+            let watched = try await installation.run(
+                ["top", "--count", "3", "--interval", "0.1", "--url", service.url]
+            )
+            #expect(watched.status == .exited(0), "\(watched.complaint)")
+            let lines = watched.output.split(separator: "\n")
+            #expect(
+                lines.count == 3 && lines.allSatisfy { $0.contains("  received 3  stored 2  ") },
+                "\(lines)"
+            )
+            #expect(!watched.output.contains("\u{1B}"))
+
+            await service.program.kill()
+            for command in ["stats", "top"] {
+                let gone = try await installation.run([command, "--url", service.url])
+                #expect(gone.status == .exited(1) && gone.output.isEmpty)
+                #expect(
+                    gone.complaint.hasPrefix("millrace: \(command): \(service.url): "),
+                    "\(gone.complaint)"
+                )
+            }
+        }
+    }
+
     @Test func `says whether it is alive, which schema there is, and who holds the lock`() async throws {
         try await Installation.with { installation in
             let conninfo = try #require(installation.conninfo)

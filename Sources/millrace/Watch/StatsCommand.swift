@@ -1,0 +1,29 @@
+import ArgumentParser
+import Events
+
+/// `millrace stats`: the statistics of a server, once.
+struct StatsCommand: ProgramCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "stats",
+        abstract: "Print the statistics of a server.",
+        discussion: "With keys in force it needs one with the scope read, in MILLRACE_KEY."
+    )
+
+    @Option(help: "The server. (default: on this machine, at port 8080 or MILLRACE_LISTEN; MILLRACE_URL)")
+    var url: String?
+
+    @Flag(help: "Print the object of /v1/stats instead, on one line.") var json = false
+
+    func execute(_ surroundings: Surroundings) async throws(CommandFailure) -> Int32 {
+        let answer = try await AskedServer.with(url, surroundings, command: "stats") {
+            server throws(CommandFailure) in
+            try await server.ask("GET", "/v1/stats")
+        }
+        if json {
+            Output.say(JSONValue.object(answer).bytes)
+        } else {
+            for line in StatsText(answer).lines() { Output.say(line) }
+        }
+        return Exit.success
+    }
+}
