@@ -8,6 +8,8 @@ struct StoredFacts: Equatable {
     var keys: [String: Int] = [:]
     /// Events that `rollups_minute` counts.
     var minutes: [String: Int] = [:]
+    /// Events that the rollups of days count, or those that stand in for them.
+    var days: [String: Int] = [:]
     /// Events that `rollups_type` counts.
     var types: [String: Int] = [:]
     /// Minutes with a type and a source of which table and rollups count differently.
@@ -28,6 +30,10 @@ struct StoredFacts: Equatable {
         }
         facts.minutes = try await counts(
             "SELECT type, sum(events) FROM rollups_minute GROUP BY type",
+            installation
+        )
+        facts.days = try await counts(
+            "SELECT type, sum(events) FROM day_rollups('0001-01-01', '9999-01-01') GROUP BY type",
             installation
         )
         facts.types = try await counts("SELECT type, events FROM rollups_type", installation)
@@ -63,6 +69,7 @@ struct StoredFacts: Equatable {
         #expect(rows == expected, comment, sourceLocation: location)
         #expect(keys == expected, comment, sourceLocation: location)
         #expect(minutes == expected, comment, sourceLocation: location)
+        #expect(days == expected, comment, sourceLocation: location)
         #expect(types == expected, comment, sourceLocation: location)
         #expect(differences == 0, comment, sourceLocation: location)
         #expect(deadJobs == 0, comment, sourceLocation: location)

@@ -204,7 +204,8 @@ struct ChaosRound: Sendable {
         let stored = try await StoredFacts.read(installation)
         for (name, counts) in [
             ("different keys", stored.keys), ("rollups by minute", stored.minutes),
-            ("rollups by type", stored.types), ("/v1/stats", stats.countsByType),
+            ("rollups by day", stored.days), ("rollups by type", stored.types),
+            ("/v1/stats", stats.countsByType),
         ] where counts != stored.rows {
             findings.append("\(name): \(counts) of the rows \(stored.rows)")
         }
