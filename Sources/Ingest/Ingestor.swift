@@ -126,6 +126,14 @@ package struct Ingestor: Sendable {
         lane.map { SpoolStatus(facts: $0.spool.facts, isDatabaseAway: queue.isAway) }
     }
 
+    /// What the spool knows of an event that is not in the database.
+    ///
+    /// To be asked *before* the database: what is drained in between is in either.
+    package func spooledReceipt(id: String, source: String?) async -> SpooledReceipt {
+        guard let lane else { return .absent }
+        return await SpooledEvents.receipt(id: id, source: source, in: lane.spool)
+    }
+
     /// Requests refused because of overload since the start.
     package var requestsShed: Int64 { metrics.requestsShed }
 

@@ -14,6 +14,11 @@ enum SubmissionCodec {
     private static let version: UInt8 = 1
     /// Stands for "without a key"; numbers of keys begin at 1.
     private static let noSender: Int64 = 0
+    /// What comes before an event's slices: flags, key, time, index and size.
+    private static let eventHeadBytes = 1 + 16 + 8 + 4 + 4
+    private static let slicesPerEvent = 7
+    /// Among the slices.
+    private static let positionOfID = 3
 
     private struct Flags: OptionSet {
         let rawValue: UInt8
@@ -109,14 +114,7 @@ enum SubmissionCodec {
     /// The submission of one record; `nil` for what this version did not write.
     static func decode(_ payload: [UInt8]) -> Submission? {
         var reader = PayloadReader(bytes: payload)
-        guard reader.integer(UInt8.self) == version, let atomic = reader.integer(UInt8.self),
-            let receivedAt = reader.integer(Int64.self), let bytes = reader.integer(Int64.self),
-            let aborted = reader.integer(UInt32.self), let requestID = reader.text(),
-            let sender = reader.integer(Int64.self),
-            let route = reader.text().flatMap({ AccountRoute(rawValue: $0) }),
-            let strict = reader.integer(UInt8.self), let defaultSource = reader.optional(),
-            let trace = reader.optional(), let count = reader.integer(UInt32.self)
-        else { return nil }
+        guard let header = header(from: &reader), let count = reader.integer(UInt32.self) else { return nil }
         var arena = EventArena()
         var events: [PreparedEvent] = []
         for _ in 0..<count {
@@ -129,21 +127,82 @@ enum SubmissionCodec {
             arena.rejections.append(rejection)
         }
         guard reader.isAtEnd else { return nil }
-        var submission = Submission(
-            arena: arena,
-            events: events,
-            rejections: arena.rejections,
-            requestID: RequestID(requestID),
+        return header.submission(of: arena, events)
+    }
+
+    /// Calls `body` with the id of each event of a record, and of each reject that has one.
+    ///
+    /// Copies no event: this is done for each record that is written.
+    static func forEachID(in payload: [UInt8], _ body: (ArraySlice<UInt8>) -> Void) {
+        var reader = PayloadReader(bytes: payload)
+        guard header(from: &reader) != nil, let count = reader.integer(UInt32.self) else { return }
+        for _ in 0..<count {
+            guard reader.skip(eventHeadBytes) else { return }
+            for position in 0..<slicesPerEvent {
+                guard let bytes = reader.bytesOfSlice() else { return }
+                if position == positionOfID { body(bytes) }
+            }
+        }
+        guard let refused = reader.integer(UInt32.self) else { return }
+        for _ in 0..<refused {
+            guard let rejection = rejection(from: &reader) else { return }
+            if let id = rejection.id { body(Array(id.utf8)[...]) }
+        }
+    }
+
+    /// What a record says of its submission as a whole.
+    private struct Header {
+        let isAtomic: Bool
+        let receivedAt: Int64
+        let bytes: Int64
+        let aborted: UInt32
+        let requestID: String
+        let sender: Int64
+        let route: AccountRoute
+        let isStrict: Bool
+        let defaultSource: String?
+        let trace: String?
+
+        func submission(of arena: EventArena, _ events: [PreparedEvent]) -> Submission {
+            var submission = Submission(
+                arena: arena,
+                events: events,
+                rejections: arena.rejections,
+                requestID: RequestID(requestID),
+                receivedAt: receivedAt,
+                bytes: Int(bytes),
+                sender: sender == noSender ? nil : sender,
+                trace: trace
+            )
+            submission.decoding = DecodingMode(isStrict: isStrict, defaultSource: defaultSource)
+            submission.route = route
+            submission.isAtomic = isAtomic
+            submission.aborted = Int(aborted)
+            return submission
+        }
+    }
+
+    private static func header(from reader: inout PayloadReader) -> Header? {
+        guard reader.integer(UInt8.self) == version, let atomic = reader.integer(UInt8.self),
+            let receivedAt = reader.integer(Int64.self), let bytes = reader.integer(Int64.self),
+            let aborted = reader.integer(UInt32.self), let requestID = reader.text(),
+            let sender = reader.integer(Int64.self),
+            let route = reader.text().flatMap({ AccountRoute(rawValue: $0) }),
+            let strict = reader.integer(UInt8.self), let defaultSource = reader.optional(),
+            let trace = reader.optional()
+        else { return nil }
+        return Header(
+            isAtomic: atomic == 1,
             receivedAt: receivedAt,
-            bytes: Int(bytes),
-            sender: sender == noSender ? nil : sender,
+            bytes: bytes,
+            aborted: aborted,
+            requestID: requestID,
+            sender: sender,
+            route: route,
+            isStrict: strict == 1,
+            defaultSource: defaultSource,
             trace: trace
         )
-        submission.decoding = DecodingMode(isStrict: strict == 1, defaultSource: defaultSource)
-        submission.route = route
-        submission.isAtomic = atomic == 1
-        submission.aborted = Int(aborted)
-        return submission
     }
 
     private static func event(
@@ -158,7 +217,7 @@ enum SubmissionCodec {
         let key = UInt128(high) << 64 | UInt128(low)
         var record = EventRecord(index: index, rawBytes: rawBytes)
         var slices: [Slice] = []
-        for _ in 0..<7 {
+        for _ in 0..<slicesPerEvent {
             guard let slice = reader.slice(into: &arena.bytes) else { return nil }
             slices.append(slice)
         }
@@ -242,6 +301,20 @@ private struct PayloadReader {
         arena.append(contentsOf: bytes[offset..<offset + Int(count)])
         offset += Int(count)
         return slice
+    }
+
+    /// A slice's bytes, none where it is absent.
+    mutating func bytesOfSlice() -> ArraySlice<UInt8>? {
+        guard let count = integer(Int32.self) else { return nil }
+        let start = offset
+        return skip(max(0, Int(count))) ? bytes[start..<offset] : nil
+    }
+
+    /// Passes over so many bytes; `false` when there are fewer.
+    mutating func skip(_ count: Int) -> Bool {
+        guard offset + count <= bytes.count else { return false }
+        offset += count
+        return true
     }
 }
 

@@ -1,3 +1,4 @@
+package import Events
 import HTTP
 package import Reactor
 import Server
@@ -20,6 +21,9 @@ package struct InsightSources: Sendable {
 
     /// What this node's spool holds; `nil` without one.
     package var spool: @Sendable () -> SpoolFigures? = { nil }
+
+    /// What this node's spool says of the event of this id, and source where one is asked for.
+    package var spooledReceipt: @Sendable (String, String?) async -> SpooledReceiptFacts = { _, _ in .absent }
 
     /// Sources; each closure is called when a request needs it, and must be quick.
     package init(
@@ -159,6 +163,68 @@ package struct SpoolFigures: Equatable, Sendable {
         writer.member("segments", segments)
         writer.member("full", isFull)
         writer.member("breaker", isDatabaseAway ? "open" : "closed")
+        writer.endObject()
+    }
+}
+
+/// What a node's spool says of an event that a receipt is asked for.
+package enum SpooledReceiptFacts: Equatable, Sendable {
+    /// It waits for the database.
+    case event(SpooledEventFacts)
+    /// It was refused, and waits to be among the rejects.
+    case rejection(Rejection, receivedAt: Int64)
+    case absent
+    /// It may be there: the spool holds more than it can look up.
+    case unknown
+
+    /// Writes the receipt; `false` when there is nothing to say.
+    func write(to writer: inout JSONWriter) -> Bool {
+        switch self {
+        case .event(let event): event.writeReceipt(to: &writer)
+        case .rejection(let rejection, let receivedAt):
+            RejectReceipt(rejection, receivedAt: receivedAt).write(to: &writer)
+        case .absent, .unknown: return false
+        }
+        return true
+    }
+}
+
+/// An event in a node's spool.
+package struct SpooledEventFacts: Equatable, Sendable {
+    package var id: String
+    package var source: String
+    package var type: String
+    package var subject: String?
+    /// Microseconds since 1970.
+    package var time: Int64
+    package var receivedAt: Int64
+
+    package init(
+        id: String,
+        source: String,
+        type: String,
+        subject: String?,
+        time: Int64,
+        receivedAt: Int64
+    ) {
+        self.id = id
+        self.source = source
+        self.type = type
+        self.subject = subject
+        self.time = time
+        self.receivedAt = receivedAt
+    }
+
+    /// Writes the receipt: what the event is, and where; the rest is told once the database has it.
+    func writeReceipt(to writer: inout JSONWriter) {
+        writer.beginObject()
+        writer.member("id", id)
+        writer.member("source", source)
+        writer.member("type", type)
+        writer.member("subject", subject)
+        writer.member("time", time: time)
+        writer.member("received_at", time: receivedAt)
+        writer.member("verdict", "spooled")
         writer.endObject()
     }
 }

@@ -14,6 +14,8 @@ enum ReadError: Error, Equatable {
     case missing(parameter: String)
     case notFound(String)
     case notAcceptable([String])
+    /// What is not in the database may be in the spool, which holds more than it can look up.
+    case spoolUndrained
     /// A bound of ours is met; the detail is a sentence.
     case overloaded(String)
     case database(PostgresError)
@@ -41,6 +43,11 @@ enum ReadError: Error, Equatable {
         case .notFound(let detail): (404, "not_found", detail)
         case .notAcceptable(let types):
             (406, "not_acceptable", "This route answers with \(types.joined(separator: ", ")).")
+        case .spoolUndrained:
+            (
+                503, "spool_undrained",
+                "It is not in the database, but it may be among the events that wait for it in the spool."
+            )
         case .overloaded(let detail): (503, "overloaded", detail)
         case .database(let error): Self.parts(of: error)
         case .corrupt(let detail): (500, "unreadable_data", detail)

@@ -71,15 +71,7 @@ struct SegmentScanner {
         let payload = Array(window[body..<body + header.payloadBytes])
         offset = place + header.recordBytes
         expected = header.sequence + 1
-        return .record(
-            SpooledRecord(
-                sequence: header.sequence,
-                mark: header.mark,
-                events: header.events,
-                payload: payload,
-                groupIndex: header.groupIndex
-            )
-        )
+        return .record(SpooledRecord(header, payload))
     }
 
     private mutating func isRecord(at place: Int) -> Bool { wholeRecord(at: place) != nil }

@@ -4,8 +4,8 @@
 // with zeros ahead of time, on a thread of its own, so that an append changes no metadata. What was appended
 // is read back in order, and forgotten when its reader says that it is safe elsewhere. SpoolState decides
 // where things go, SpoolRecovery puts a spool back in order after whatever happened to it, SegmentScanner
-// reads over damage, SpoolDisk is where the file system could be another one. Nothing here knows what the
-// payloads are, nor any database.
+// reads over damage, SpoolFinder finds a record again, SpoolDisk is where the file system could be another
+// one. Nothing here knows what the payloads are, nor any database.
 
 import CoreMetrics
 package import Logging
@@ -28,6 +28,7 @@ package actor Spool {
     private var isCommitting = false
     private var isClosed = false
     private var reader: SpoolReader
+    private var finder: SpoolFinder
 
     nonisolated package var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
@@ -42,16 +43,18 @@ package actor Spool {
 
     /// Opens the spool on `disk`, recovering what is there.
     ///
-    /// Both loops are its own: `loop` for reading and writing, `ahead` for making segments.
+    /// Both loops are its own: `loop` for reading and writing, `ahead` for making segments. With
+    /// `fingerprints` its events can be looked up.
     package static func open(
         on disk: any SpoolDisk,
         limits: SpoolLimits,
+        fingerprints: @escaping SpoolFingerprints = { _ in [] },
         loop: EventLoop,
         ahead: EventLoop,
         logger: Logger
     ) async throws(SystemError) -> Spool {
         let opener = SpoolOpener(loop: loop)
-        let outcome = try await opener.recover(disk, limits).get()
+        let outcome = try await opener.recover(disk, limits, fingerprints).get()
         let spool = Spool(disk, outcome, limits: limits, loop: loop, ahead: ahead, logger: logger)
         await spool.begin()
         return spool
@@ -66,6 +69,7 @@ package actor Spool {
         logger: Logger
     ) {
         self.disk = disk
+        finder = outcome.finder
         self.limits = limits
         self.loop = loop
         self.logger = logger
@@ -158,12 +162,13 @@ package actor Spool {
         }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(group.bytes)
-        for (index, entry) in group.entries.enumerated() {
-            let sequence = state.next + UInt64(index)
+        var starts: [Int] = []
+        for (place, entry) in group.entries.enumerated() {
+            starts.append(offset + bytes.count)
             RecordHeader.append(
                 entry,
-                sequence: sequence,
-                groupIndex: index,
+                sequence: state.next + UInt64(place),
+                groupIndex: place,
                 salt: name.salt,
                 to: &bytes
             )
@@ -180,6 +185,7 @@ package actor Spool {
             return
         }
         state.committed(bytes: group.bytes, entries: group.entries)
+        for (start, entry) in zip(starts, group.entries) { finder.note(entry.payload, in: name, at: start) }
         metrics.wrote(group.entries, bytes: group.bytes)
         // Before anybody is told, so that whoever is told finds it there.
         publish()
@@ -263,6 +269,7 @@ package actor Spool {
     package func drained(to position: UInt64, events: Int) {
         let target = min(max(position, state.position), state.next)
         let removals = state.drained(to: target, events: events)
+        for removal in removals { finder.forget(removal.name) }
         cursor.position = state.position
         cursor.version += 1
         do throws(SystemError) {
@@ -283,6 +290,19 @@ package actor Spool {
         case .remove(let name): try disk.remove("\(name)")
         case .keepAside(let name): try disk.rename("\(name)", to: name.aside)
         }
+    }
+
+    // MARK: Looking up
+
+    /// What `look` finds in the newest record with this fingerprint in which it finds anything.
+    ///
+    /// Only records that have not been drained are looked at. `look` gets their payloads one after the other,
+    /// on the spool's loop.
+    package func search<Found>(
+        _ fingerprint: UInt32,
+        _ look: @Sendable ([UInt8]) -> Found?
+    ) -> SpoolSearch<Found> {
+        finder.search(fingerprint, in: state, look)
     }
 
     /// Reads again from the position on, which the database says is at least `position`.
@@ -330,8 +350,14 @@ private actor SpoolOpener {
         self.loop = loop
     }
 
-    func recover(_ disk: any SpoolDisk, _ limits: SpoolLimits) -> Result<SpoolRecovery.Outcome, SystemError> {
+    func recover(
+        _ disk: any SpoolDisk,
+        _ limits: SpoolLimits,
+        _ fingerprints: @escaping SpoolFingerprints
+    ) -> Result<SpoolRecovery.Outcome, SystemError> {
         isUsed = true
-        return Result { () throws(SystemError) in try SpoolRecovery.run(on: disk, limits: limits) }
+        return Result { () throws(SystemError) in
+            try SpoolRecovery.run(on: disk, limits: limits, fingerprints: fingerprints)
+        }
     }
 }

@@ -16,6 +16,10 @@ package struct SpoolLimits: Sendable {
     package var keptAsideMax = 4
     /// Read from a segment at once.
     package var windowBytes = 1 << 20
+    /// Events that can be looked up, at 8 bytes each; of those beyond it is not known whether they are there.
+    package var indexedEventsMax = 4 << 20
+    /// Records that are read to look up one event.
+    package var searchedRecordsMax = 64
     /// Before making a segment is tried again that the disk had refused.
     package var retry = Duration.seconds(1)
 

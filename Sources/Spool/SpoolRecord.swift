@@ -1,3 +1,5 @@
+import Reactor
+
 /// What is appended: the bytes that come back, and what is known of them without reading them.
 package struct SpoolEntry: Equatable, Sendable {
     package let payload: [UInt8]
@@ -21,6 +23,34 @@ package struct SpooledRecord: Equatable, Sendable {
     package let payload: [UInt8]
     /// Its place among the records that were made durable together.
     let groupIndex: UInt32
+}
+
+extension SpooledRecord {
+    /// Reads the record at `offset`; `nil` when none is there, or a damaged one.
+    static func read(
+        _ file: any SpoolFile,
+        at offset: Int,
+        salt: UInt32,
+        _ limits: SpoolLimits
+    ) throws(SystemError) -> SpooledRecord? {
+        let head = try file.read(at: offset, count: RecordHeader.byteCount)
+        guard let header = RecordHeader(head.span, at: 0, salt: salt),
+            header.payloadBytes <= limits.payloadBytesMax
+        else { return nil }
+        let payload = try file.read(at: offset + RecordHeader.byteCount, count: header.payloadBytes)
+        guard payload.count == header.payloadBytes,
+            RecordHeader.sum(payload.span, salt: salt) == header.sum
+        else { return nil }
+        return SpooledRecord(header, payload)
+    }
+
+    init(_ header: RecordHeader, _ payload: [UInt8]) {
+        sequence = header.sequence
+        mark = header.mark
+        events = header.events
+        self.payload = payload
+        groupIndex = header.groupIndex
+    }
 }
 
 /// The bytes of a record in a segment.

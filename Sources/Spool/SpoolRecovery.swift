@@ -18,6 +18,7 @@ package struct SpoolReport: Equatable, Sendable {
 struct SpoolRecovery {
     private let disk: any SpoolDisk
     private let limits: SpoolLimits
+    private var finder: SpoolFinder
     private var report = SpoolReport()
     private var marks: [UInt64: UInt64] = [:]
     private var position: UInt64 = 0
@@ -26,18 +27,24 @@ struct SpoolRecovery {
         var state: SpoolState
         var cursor: SpoolCursor
         var cursorFile: any SpoolFile
+        var finder: SpoolFinder
         var report: SpoolReport
     }
 
     /// Reads the folder and makes it what it says it is; the new generation is durable afterwards.
-    static func run(on disk: any SpoolDisk, limits: SpoolLimits) throws(SystemError) -> Outcome {
-        var recovery = SpoolRecovery(disk: disk, limits: limits)
+    static func run(
+        on disk: any SpoolDisk,
+        limits: SpoolLimits,
+        fingerprints: @escaping SpoolFingerprints
+    ) throws(SystemError) -> Outcome {
+        var recovery = SpoolRecovery(disk: disk, limits: limits, fingerprints: fingerprints)
         return try recovery.run()
     }
 
-    private init(disk: any SpoolDisk, limits: SpoolLimits) {
+    private init(disk: any SpoolDisk, limits: SpoolLimits, fingerprints: @escaping SpoolFingerprints) {
         self.disk = disk
         self.limits = limits
+        finder = SpoolFinder(disk: disk, limits: limits, fingerprints: fingerprints)
     }
 
     private mutating func run() throws(SystemError) -> Outcome {
@@ -72,7 +79,13 @@ struct SpoolRecovery {
             nextIndex: (found.last?.index ?? 0) + 1,
             marks: marks
         )
-        return Outcome(state: state, cursor: cursor, cursorFile: cursorFile, report: report)
+        return Outcome(
+            state: state,
+            cursor: cursor,
+            cursorFile: cursorFile,
+            finder: finder,
+            report: report
+        )
     }
 
     // MARK: The cursor
@@ -123,7 +136,8 @@ struct SpoolRecovery {
                 segment.next = record.sequence + 1
                 segment.end = scanner.offset
                 group = record.sequence - UInt64(record.groupIndex)
-                note(record)
+                let start = scanner.offset - RecordHeader.recordBytes(payload: record.payload.count)
+                note(record, in: name, at: start)
             case .damage(let count): bytes += count
             case .end(let remains):
                 let end = End(hasRemains: remains, group: group, next: next)
@@ -135,8 +149,9 @@ struct SpoolRecovery {
         return try keep(segment)
     }
 
-    private mutating func note(_ record: SpooledRecord) {
+    private mutating func note(_ record: SpooledRecord, in segment: SegmentName, at offset: Int) {
         if record.sequence < position { return }
+        finder.note(record.payload, in: segment, at: offset)
         report.records += 1
         report.events += record.events
         if record.mark != 0 { marks[record.mark] = record.sequence + 1 }

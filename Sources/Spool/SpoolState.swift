@@ -46,6 +46,12 @@ struct SpoolState: Sendable {
     enum Removal: Equatable, Sendable {
         case remove(SegmentName)
         case keepAside(SegmentName)
+
+        var name: SegmentName {
+            switch self {
+            case .remove(let name), .keepAside(let name): name
+            }
+        }
     }
 
     private let limits: SpoolLimits

@@ -179,6 +179,7 @@ struct ServiceNode: Sendable {
             eventKey: { EventKey.text(source: $0, id: $1) }
         )
         sources.spool = { ingestor.spoolStatus.map(SpoolFigures.init) }
+        sources.spooledReceipt = { SpooledReceiptFacts(await ingestor.spooledReceipt(id: $0, source: $1)) }
         return sources
     }
 }
@@ -192,6 +193,28 @@ extension SpoolFigures {
             isFull: status.isFull,
             isDatabaseAway: status.isDatabaseAway
         )
+    }
+}
+
+extension SpooledReceiptFacts {
+    fileprivate init(_ receipt: SpooledReceipt) {
+        switch receipt {
+        case .event(let event):
+            self = .event(
+                SpooledEventFacts(
+                    id: event.id,
+                    source: event.source,
+                    type: event.type,
+                    subject: event.subject,
+                    time: event.time,
+                    receivedAt: event.receivedAt
+                )
+            )
+        case .rejection(let rejection, let receivedAt):
+            self = .rejection(rejection, receivedAt: receivedAt)
+        case .absent: self = .absent
+        case .unknown: self = .unknown
+        }
     }
 }
 

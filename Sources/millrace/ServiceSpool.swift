@@ -1,3 +1,4 @@
+import Ingest
 import Logging
 import Reactor
 import Spool
@@ -26,6 +27,7 @@ enum ServiceSpool {
             return try await Spool.open(
                 on: folder,
                 limits: limits,
+                fingerprints: SpooledEvents.fingerprints,
                 loop: try EventLoop(name: "spool"),
                 ahead: try EventLoop(name: "spool-ahead"),
                 logger: logger

@@ -24,6 +24,11 @@ extension `End to end` {
             let ready = try await first.get("/readyz")
             #expect(ready.status == 200 && ready.text.contains(#""database":"away""#))
             #expect(try await first.get("/metrics").text.contains("millrace_spool_events 3000"))
+            let some = away.events[1_234]
+            let waiting = try await first.get("/v1/events/\(some.id)")
+            #expect(waiting.status == 200 && waiting.text.contains(#""verdict":"spooled""#))
+            // The database knows of it, or not: it cannot be asked.
+            #expect(try await first.get("/v1/events/\(before.events[0].id)").status == 503)
 
             // Sent before, and during: the database decides when it is back.
             #expect(try await first.stream(before.lines + away.lines).durability == "spooled")
@@ -35,6 +40,8 @@ extension `End to end` {
             }
             let totals = try await first.stats().totals
             #expect(totals.stored == 3_500 && totals.duplicates == 3_500)
+            let stored = try await first.get("/v1/events/\(some.id)")
+            #expect(stored.status == 200 && stored.text.contains(#""verdict":"stored""#))
             #expect(
                 try await first.stream(away.lines)
                     == IngestAnswer(received: 3_000, stored: 0, duplicates: 3_000, rejected: 0)

@@ -12,7 +12,7 @@ import Testing
     /// The flush hangs before its commit when its connection breaks, and nobody can connect for a while.
     @Test func `stores and counts once what was under way when the database went`() async throws {
         try await Installation.with { installation in
-            try await Self.withSpool { spool in
+            try await TestSpools.with { spool in
                 try await installation.withNode(writers: 2, spool: spool) { node in
                     try await node.expect(.stored, of: Decoded.dated([0]))
                     let texts = Decoded.dated(0..<5) + Decoded.undated(0..<3) + Decoded.fresh([1]) + ["{}"]
@@ -54,7 +54,7 @@ import Testing
     /// As above, but that the flush was committed: its records are there, and count nothing.
     @Test func `counts nothing twice when the flush had been committed`() async throws {
         try await Installation.with { installation in
-            try await Self.withSpool { spool in
+            try await TestSpools.with { spool in
                 let texts = Decoded.dated(0..<5) + Decoded.undated(0..<3) + ["{}"]
                 let submission = Decoded.submission(texts)
                 try await installation.withNode(writers: 1) { node in
@@ -136,7 +136,7 @@ import Testing
     @Test func `stores an atomic request out of the spool as a whole, or not at all`() async throws {
         try await Installation.with { installation in
             try await installation.sql("ALTER TABLE events ADD CHECK (type <> 'poison')")
-            try await Self.withSpool { spool in
+            try await TestSpools.with { spool in
                 let lane = SpoolLane(spool: spool)
                 for (prefix, type) in [("good", "t"), ("bad", "poison")] {
                     var submission = Decoded.submission(
@@ -166,7 +166,7 @@ import Testing
             limits.segmentBytes = 64 << 10
             limits.bytesMax = limits.segmentBytes
             limits.roomBytesMin = 4_096
-            try await Self.withSpool(limits) { spool in
+            try await TestSpools.with(limits) { spool in
                 try await installation.withNode(writers: 2, spool: spool) { node in
                     var taken = 0
                     try await installation.whileAway {
@@ -189,7 +189,7 @@ import Testing
     /// A standby, or one that an operator has made read-only: it connects, and takes nothing.
     @Test func `keeps events while the database only lets itself be read`() async throws {
         try await Installation.with { installation in
-            try await Self.withSpool { spool in
+            try await TestSpools.with { spool in
                 try await installation.withNode(writers: 2, spool: spool) { node in
                     try await node.expect(.stored, of: Decoded.dated([0]))
                     let name = installation.database.name
@@ -210,7 +210,7 @@ import Testing
     @Test func `replays nothing while the database is away: rejects are there, and only there`() async throws
     {
         try await Installation.with { installation in
-            try await Self.withSpool { spool in
+            try await TestSpools.with { spool in
                 try await installation.withNode(writers: 2, spool: spool) { node in
                     try await installation.whileAway {
                         // Once as the flush that finds it out, once with the breaker open.
@@ -233,36 +233,6 @@ import Testing
                     }
                 }
             }
-        }
-    }
-
-    private static func withSpool<Value>(
-        _ limits: SpoolLimits = SpoolLimits(),
-        _ body: (Spool) async throws -> Value
-    ) async throws -> Value {
-        let (loop, ahead) = (try EventLoop(name: "spool"), try EventLoop(name: "ahead"))
-        defer {
-            loop.stop()
-            ahead.stop()
-        }
-        let folder = try LockedFolder(path: TestPaths.makeTemporaryDirectory() + "/spool")
-        var limits = limits
-        limits.segmentBytes = min(limits.segmentBytes, 1 << 20)
-        limits.payloadBytesMax = min(limits.payloadBytesMax, limits.segmentBytes / 2)
-        let spool = try await Spool.open(
-            on: folder,
-            limits: limits,
-            loop: loop,
-            ahead: ahead,
-            logger: TestCluster.logger
-        )
-        do {
-            let value = try await body(spool)
-            await spool.close()
-            return value
-        } catch {
-            await spool.close()
-            throw error
         }
     }
 }

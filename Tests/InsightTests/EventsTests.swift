@@ -287,4 +287,49 @@ import Testing
             #expect(try await side.receipt("r2").hasSuffix(#","raw_base64":"/wA="}"#))
         }
     }
+    @Test func `say what waits in the spool, unless the database knows better`() async throws {
+        let event = SpooledEventFacts(
+            id: "x",
+            source: "/s",
+            type: "t",
+            subject: nil,
+            time: morning,
+            receivedAt: morning + 1
+        )
+        let rejection = Rejection(index: 0, code: .invalidType, pointer: "/type", detail: "d", raw: [0x7B])
+        try await ReadSide.with(spooled: { id, source in
+            switch id {
+            case "x" where source != "/other": .event(event)
+            case "refused": .rejection(rejection, receivedAt: morning)
+            case "perhaps": .unknown
+            default: .absent
+            }
+        }) { side in
+            let spooled = try await side.receipt("x")
+            #expect(spooled.hasPrefix(#"{"id":"x","source":"/s","type":"t","subject":null,"time":"#))
+            #expect(spooled.hasSuffix(#""verdict":"spooled"}"#))
+            #expect(try await side.receipt("refused").contains(#""verdict":"rejected","error":{"code":"inv"#))
+            for (id, status) in [("perhaps", 503), ("none", 404)] {
+                let error = await #expect(throws: ReadError.self) { try await side.receipt(id) }
+                let response = error?.response(requestID: "r")
+                #expect(response?.status == status, "\(id)")
+                #expect(response?.fields.contains { $0 == ("Retry-After", "1") } == (status == 503))
+            }
+            await #expect(throws: ReadError.self) { try await side.receipt("x", "source=/other") }
+
+            try await side.run(
+                """
+                INSERT INTO rejects (received_at, id, code, pointer, detail, raw, request_id) VALUES
+                  (now(), 'x', 'invalid_time', '/time', 'd', '\\x7b', 'q'),
+                  (now(), 'perhaps', 'invalid_time', '/time', 'd', '\\x7b', 'q')
+                """
+            )
+            #expect(try await side.receipt("x").contains(#""verdict":"spooled""#), "it was refused before")
+            #expect(try await side.receipt("perhaps").contains(#""verdict":"rejected""#))
+            try await side.store(id: "x", at: morning)
+            try await side.store(id: "perhaps", at: morning)
+            #expect(try await side.receipt("x").contains(#""verdict":"stored""#))
+            #expect(try await side.receipt("perhaps").contains(#""verdict":"stored""#))
+        }
+    }
 }

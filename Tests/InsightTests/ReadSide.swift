@@ -19,6 +19,7 @@ struct ReadSide: Sendable {
     /// Runs `body` on the database's loop, as the connections of the server would.
     static func with(
         _ limits: InsightLimits = InsightLimits(),
+        spooled: @escaping @Sendable (String, String?) -> SpooledReceiptFacts = { _, _ in .absent },
         _ body: @escaping @Sendable (ReadSide) async throws -> Void
     ) async throws {
         try await TestCluster.withDatabase { database in
@@ -55,6 +56,7 @@ struct ReadSide: Sendable {
                 process: { ProcessFacts(residentBytes: 1_024, cpuSeconds: 0.5) },
                 eventKey: { String(decoding: formatUUID(key($0, $1)), as: UTF8.self) }
             )
+            sources.spooledReceipt = { spooled($0, $1) }
             sources.gauges = { [GaugeFact("millrace_http_buffered_bytes", 17)] }
             let side = ReadSide(
                 routes: InsightRoutes(

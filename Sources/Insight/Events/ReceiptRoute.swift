@@ -7,19 +7,38 @@ import Server
 // GET /v1/events/{id}
 
 extension InsightRoutes {
-    /// What became of an event: stored, or rejected and why.
+    /// What became of an event: stored, or rejected and why; or that it waits in this node's spool.
+    ///
+    /// The spool is asked first: what is drained meanwhile is in the database then.
     func receipt(id: String, _ parameters: ReadParameters) async throws(ReadError) -> Response {
         let source = try parameters.text("source", bytesMax: limits.parameterBytesMax)
-        let deadline = Deadline.after(limits.readTimeout)
+        let spooled = await sources.spooledReceipt(id, source)
         var writer = JSONWriter()
-        if let event = try await stored(id, source, deadline) {
-            event.write(to: &writer, isReceipt: true)
-        } else if let reject = try await rejected(id, deadline) {
-            reject.writeReceipt(to: &writer)
-        } else {
-            throw .notFound("There is no event with this id.")
+        do throws(ReadError) {
+            try await writeReceipt(id, source, spooled, to: &writer)
+        } catch {
+            // What the spool knows is true without the database.
+            guard case .database = error, spooled.write(to: &writer) else { throw error }
         }
         return Response(fields: [("Cache-Control", "no-store")], bytes: writer.finish())
+    }
+
+    private func writeReceipt(
+        _ id: String,
+        _ source: String?,
+        _ spooled: SpooledReceiptFacts,
+        to writer: inout JSONWriter
+    ) async throws(ReadError) {
+        let deadline = Deadline.after(limits.readTimeout)
+        if let event = try await stored(id, source, deadline) {
+            event.write(to: &writer, isReceipt: true)
+        } else if case .event(let event) = spooled {
+            event.writeReceipt(to: &writer)
+        } else if let reject = try await rejected(id, deadline) {
+            reject.writeReceipt(to: &writer)
+        } else if !spooled.write(to: &writer) {
+            throw spooled == .unknown ? .spoolUndrained : .notFound("There is no event with this id.")
+        }
     }
 
     /// The newest event of that id.

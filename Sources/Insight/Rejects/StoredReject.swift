@@ -48,12 +48,34 @@ struct StoredReject: Equatable, Sendable {
         writer.member("received_at", time: receivedAt)
         writer.member("request_id", requestID)
         writer.member("key_id", keyID)
-        writeRaw(to: &writer)
+        writer.member(raw: raw)
         writer.endObject()
     }
 
     /// Writes it as the receipt of an event.
     func writeReceipt(to writer: inout JSONWriter) {
+        RejectReceipt(
+            id: id,
+            receivedAt: receivedAt,
+            code: code,
+            pointer: pointer,
+            detail: detail,
+            raw: raw
+        ).write(to: &writer)
+    }
+}
+
+/// What the receipt of an event that was refused says.
+struct RejectReceipt: Equatable, Sendable {
+    let id: String?
+    /// Microseconds since 1970.
+    let receivedAt: Int64
+    let code: String
+    let pointer: String
+    let detail: String
+    let raw: [UInt8]
+
+    func write(to writer: inout JSONWriter) {
         writer.beginObject()
         writer.member("id", id)
         writer.member("received_at", time: receivedAt)
@@ -64,20 +86,36 @@ struct StoredReject: Equatable, Sendable {
         writer.member("pointer", pointer)
         writer.member("detail", detail)
         writer.endObject()
-        writeRaw(to: &writer)
+        writer.member(raw: raw)
         writer.endObject()
     }
+}
 
-    /// Byte for byte: as text where it is UTF-8.
-    private func writeRaw(to writer: inout JSONWriter) {
+extension RejectReceipt {
+    /// The same for one that is not among the rejects yet.
+    init(_ rejection: Rejection, receivedAt: Int64) {
+        self.init(
+            id: rejection.id,
+            receivedAt: receivedAt,
+            code: rejection.code.rawValue,
+            pointer: rejection.pointer,
+            detail: rejection.detail,
+            raw: rejection.raw
+        )
+    }
+}
+
+extension JSONWriter {
+    /// What came, byte for byte: as text where it is UTF-8.
+    fileprivate mutating func member(raw: [UInt8]) {
         if UTF8Check.firstInvalid(in: raw.span) == nil {
-            writer.key("raw")
-            writer.string(utf8: raw.span)
+            key("raw")
+            string(utf8: raw.span)
         } else {
             var text: [UInt8] = []
             Base64.append(raw.span, to: &text)
-            writer.key("raw_base64")
-            writer.string(utf8: text.span)
+            key("raw_base64")
+            string(utf8: text.span)
         }
     }
 }
