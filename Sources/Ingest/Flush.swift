@@ -4,7 +4,7 @@ import Postgres
 import Reactor
 
 /// Gets batches stored over one connection: optimistically, through the dedup path, again after an unknown
-/// outcome, and piece by piece around a row that PostgreSQL refuses.
+/// outcome, and without the rows that PostgreSQL refuses.
 final class Flush {
     /// Events that have been committed: their seqs, and the job lines of those that are new.
     struct Stored {
@@ -43,80 +43,76 @@ final class Flush {
         nextSeq = stream << 40
     }
 
-    /// Rows of a plan that go into one transaction, and which of the plan's transactions that is.
-    private struct Part {
-        var rows: [FlushRow]
-        var isFirst = true
-        var isLast = true
-
-        /// The same in two, one after the other.
-        var halves: (Part, Part) {
-            let middle = rows.count / 2
-            return (
-                Part(rows: Array(rows[..<middle]), isFirst: isFirst, isLast: false),
-                Part(rows: Array(rows[middle...]), isFirst: false, isLast: isLast)
-            )
-        }
-    }
-
-    /// Stores all rows of the plan and sets their verdicts; one transaction unless a row is refused.
+    /// Stores all rows of the plan in one transaction and sets their verdicts.
+    ///
+    /// Rows that PostgreSQL refuses are kept as rejects in that same transaction. They are found by others
+    /// that are undone, so that nothing at all is stored when this is cut off.
     func store(
         _ plan: inout FlushPlan,
         cuts: Bool,
         deadline: Deadline
-    ) async throws(IngestError) -> [Stored] {
-        var stored: [Stored] = []
+    ) async throws(IngestError) -> Stored {
         lostFlush = 0
         hasMadeDays = false
-        try await store(Part(rows: plan.rows), of: &plan, cuts: cuts, into: &stored, deadline: deadline)
-        return stored
-    }
-
-    private func store(
-        _ part: Part,
-        of plan: inout FlushPlan,
-        cuts: Bool,
-        into stored: inout [Stored],
-        deadline: Deadline
-    ) async throws(IngestError) {
-        number += 1
-        let encoder = FlushEncoder(plan: plan, rows: part.rows, firstSeq: nextSeq)
-        nextSeq += Int64(part.rows.count)
-        let counts = counts(of: plan, part, cuts: cuts)
-        do throws(PostgresError) {
-            let seqs = try await send(
-                encoder,
-                counts,
-                mustDeduplicate: plan.isAlone || plan.hasUndated || plan.drained != nil || !part.isFirst,
-                deadline: deadline
-            )
-            stored.append(settle(part.rows, of: &plan, encoder, seqs: seqs, hi: counts.hi))
-        } catch {
-            if plan.replay != nil, let fault = Self.replayFault(error) { throw .replayUndone(fault) }
-            // Nothing of it was stored. The numbers are used up all the same; seqs may have gaps.
-            if error.sqlState == Self.checkState, counts.rejected > 0, !hasMadeDays {
-                try await makeDays(for: plan, deadline: deadline)
-                try await store(part, of: &plan, cuts: cuts, into: &stored, deadline: deadline)
-                return
-            }
-            guard let state = Self.rowRefusal(error), !part.rows.isEmpty else { throw Self.translate(error) }
-            metrics.rowsRefused()
-            if plan.isAtomic {
-                try await abort(&plan, part.rows, sqlState: state, cuts: cuts, deadline: deadline)
-            } else if part.rows.count == 1 {
-                try await keepRefused(part, sqlState: state, of: &plan, cuts: cuts, deadline: deadline)
-            } else {
-                let (first, second) = part.halves
-                try await store(first, of: &plan, cuts: cuts, into: &stored, deadline: deadline)
-                try await store(second, of: &plan, cuts: cuts, into: &stored, deadline: deadline)
+        while true {
+            do throws(PostgresError) {
+                let stored = try await storeOnce(&plan, cuts: cuts, deadline: deadline)
+                for refused in plan.refused {
+                    let state: Logger.MetadataValue = "\(refused.sqlState)"
+                    logger.warning("PostgreSQL refused an event", metadata: ["sqlstate": state])
+                }
+                return stored
+            } catch {
+                // Nothing of it was stored. The numbers are used up all the same; seqs may have gaps.
+                try await overcome(error, &plan, deadline: deadline)
             }
         }
+    }
+
+    private func storeOnce(
+        _ plan: inout FlushPlan,
+        cuts: Bool,
+        deadline: Deadline
+    ) async throws(PostgresError) -> Stored {
+        number += 1
+        let encoder = FlushEncoder(plan: plan, rows: plan.rows, firstSeq: nextSeq)
+        nextSeq += Int64(plan.rows.count)
+        let counts = counts(of: plan, cuts: cuts)
+        let seqs = try await send(
+            encoder,
+            counts,
+            mustDeduplicate: plan.isAlone || plan.hasUndated || plan.drained != nil,
+            deadline: deadline
+        )
+        return settle(&plan, encoder, seqs: seqs, hi: counts.hi)
+    }
+
+    /// Changes the plan, or the database, so that what PostgreSQL has refused can be tried again; throws
+    /// where that is not possible.
+    private func overcome(
+        _ error: PostgresError,
+        _ plan: inout FlushPlan,
+        deadline: Deadline
+    ) async throws(IngestError) {
+        if plan.replay != nil, let fault = Self.replayFault(error) { throw .replayUndone(fault) }
+        if error.sqlState == Self.checkState, plan.rejectionCount > 0, !hasMadeDays {
+            try await makeDays(for: plan, deadline: deadline)
+            return
+        }
+        guard Self.rowRefusal(error) != nil, !plan.rows.isEmpty else { throw Self.translate(error) }
+        metrics.rowsRefused()
+        let refused = try await refusedRows(of: plan, deadline: deadline)
+        // Each try has fewer rows than the one before.
+        if refused.isEmpty { throw Self.translate(error) }
+        plan.refuse(refused)
+        hasMadeDays = false
     }
 
     /// Makes the days of the plan's rejects, for want of which PostgreSQL may have refused it.
     private func makeDays(for plan: FlushPlan, deadline: Deadline) async throws(IngestError) {
         hasMadeDays = true
-        let times = Set(plan.submissions.filter { !$0.rejections.isEmpty }.map(\.receivedAt))
+        let rejecting = plan.submissions.filter { !$0.rejections.isEmpty } + plan.refusals.map(\.submission)
+        let times = Set(rejecting.map(\.receivedAt))
         do throws(PostgresError) {
             for time in times.sorted() {
                 let text = String(decoding: Timestamp.format(time), as: UTF8.self)
@@ -127,24 +123,21 @@ final class Flush {
         }
     }
 
-    /// Rejections and what was a duplicate before are counted by the first transaction only; a spool's
-    /// position is moved by the last.
-    ///
     /// What is replayed was counted as rejected before, and is so no longer.
-    private func counts(of plan: FlushPlan, _ part: Part, cuts: Bool) -> FlushCounts {
-        let counts = part.isFirst && plan.drained?.isCounted != true
+    private func counts(of plan: FlushPlan, cuts: Bool) -> FlushCounts {
+        let counts = plan.drained?.isCounted != true
         return FlushCounts(
             stream: stream,
             flush: number,
             hi: nextSeq,
-            offered: part.rows.count,
+            offered: plan.rows.count,
             duplicates: counts ? plan.duplicates : 0,
             rejected: counts ? plan.rejectionCount - (plan.replay?.rejects.count ?? 0) : 0,
             bytes: counts ? plan.byteCount : 0,
             cuts: cuts,
             trace: plan.trace,
-            drained: part.isLast ? plan.drained : nil,
-            accounts: plan.accounts(of: part.rows, countsRest: counts)
+            drained: plan.drained,
+            accounts: plan.accounts(countsRest: counts)
         )
     }
 
@@ -199,97 +192,61 @@ final class Flush {
     }
 
     private func settle(
-        _ rows: [FlushRow],
-        of plan: inout FlushPlan,
+        _ plan: inout FlushPlan,
         _ encoder: FlushEncoder,
         seqs: Set<Int64>?,
         hi: Int64
     ) -> Stored {
         let lo = encoder.firstSeq
         guard let seqs else {
-            return Stored(lo: lo, hi: hi, count: rows.count, lines: encoder.jobLines { _ in true })
+            return Stored(lo: lo, hi: hi, count: plan.rows.count, lines: encoder.jobLines { _ in true })
         }
         var position: Int64 = 0
         let lines = encoder.jobLines { _ in
             defer { position += 1 }
             return seqs.contains(lo + position)
         }
-        for (offset, row) in rows.enumerated() where !seqs.contains(lo + Int64(offset)) {
+        for (offset, row) in encoder.rows.enumerated() where !seqs.contains(lo + Int64(offset)) {
             plan.set(.duplicate, of: row)
         }
         return Stored(lo: lo, hi: hi, count: seqs.count, lines: lines)
     }
 
-    /// Keeps a row that PostgreSQL refused as a reject, so that it is not lost and its sender is told.
-    private func keepRefused(
-        _ part: Part,
-        sqlState: String,
-        of plan: inout FlushPlan,
-        cuts: Bool,
-        deadline: Deadline
-    ) async throws(IngestError) {
-        let row = part.rows[0]
-        var rest = plan.refusing(row, sqlState: sqlState, isFirst: part.isFirst)
-        try await storeRest(&rest, isLast: part.isLast, cuts: cuts, deadline: deadline)
-        plan.set(.refused(sqlState: sqlState), of: row)
-        logger.warning("PostgreSQL refused an event", metadata: ["sqlstate": "\(sqlState)"])
-    }
-
-    /// Stores a plan without rows: what it counts and keeps besides.
-    private func storeRest(
-        _ rest: inout FlushPlan,
-        isLast: Bool,
-        cuts: Bool,
-        deadline: Deadline
-    ) async throws(IngestError) {
-        var unused: [Stored] = []
-        let part = Part(rows: [], isLast: isLast)
-        try await store(part, of: &rest, cuts: cuts, into: &unused, deadline: deadline)
-    }
-
-    /// Stores nothing of an atomic request but the reject that the row at fault becomes.
-    private func abort(
-        _ plan: inout FlushPlan,
-        _ rows: [FlushRow],
-        sqlState: String,
-        cuts: Bool,
-        deadline: Deadline
-    ) async throws(IngestError) {
-        let fault = try await culprit(of: plan, among: rows, sqlState: sqlState, deadline: deadline)
-        var rest = plan.abort(because: fault.row, sqlState: fault.sqlState)
-        try await storeRest(&rest, isLast: true, cuts: cuts, deadline: deadline)
-        logger.warning(
-            "PostgreSQL refused an event of an atomic request",
-            metadata: ["sqlstate": "\(fault.sqlState)"]
-        )
-    }
-
-    /// The row that PostgreSQL refuses, found by halving what is tried.
-    private func culprit(
+    /// The rows that PostgreSQL refuses, found by halving what is tried; of an atomic request one is enough.
+    private func refusedRows(
         of plan: FlushPlan,
-        among rows: [FlushRow],
-        sqlState: String,
         deadline: Deadline
-    ) async throws(IngestError) -> (row: FlushRow, sqlState: String) {
-        var suspects = rows[...]
-        var state = sqlState
-        while suspects.count > 1 {
-            let half = suspects.prefix(suspects.count / 2)
-            let encoder = FlushEncoder(plan: plan, rows: Array(half), firstSeq: nextSeq)
-            do throws(PostgresError) {
-                try await connection.ensureConnected(deadline: deadline)
-                _ = try await run(.probing(encoder), deadline: deadline)
-            } catch {
-                if let found = Self.rowRefusal(error) {
-                    state = found
-                    suspects = half
-                    continue
-                }
-                if error.sqlState != FlushStatement.probeState { throw Self.translate(error) }
+    ) async throws(IngestError) -> [RefusedRow] {
+        var suspects = [plan.rows[...]]
+        var refused: [RefusedRow] = []
+        while let rows = suspects.popLast() {
+            guard let state = try await refusal(of: rows, plan, deadline: deadline) else { continue }
+            if rows.count == 1 {
+                refused.append(RefusedRow(row: rows[rows.startIndex], sqlState: state))
+                if plan.isAtomic { break }
+            } else {
+                let middle = rows.startIndex + rows.count / 2
+                suspects += [rows[middle...], rows[..<middle]]
             }
-            suspects = suspects.dropFirst(half.count)
         }
-        return (suspects[suspects.startIndex], state)
+        return refused
+    }
+
+    /// The SQLSTATE with which PostgreSQL refuses these rows; `nil` when it would take them.
+    private func refusal(
+        of rows: ArraySlice<FlushRow>,
+        _ plan: FlushPlan,
+        deadline: Deadline
+    ) async throws(IngestError) -> String? {
+        let encoder = FlushEncoder(plan: plan, rows: Array(rows), firstSeq: nextSeq)
+        do throws(PostgresError) {
+            try await connection.ensureConnected(deadline: deadline)
+            _ = try await run(.probing(encoder), deadline: deadline)
+        } catch {
+            if let state = Self.rowRefusal(error) { return state }
+            if error.sqlState != FlushStatement.probeState { throw Self.translate(error) }
+        }
+        return nil
     }
 
     /// Connects, if PostgreSQL lets it; whoever writes will do so again.

@@ -78,12 +78,13 @@ struct FlushEncoder {
         encoder.append(int16: EventKey.bucket(of: row.key))
     }
 
-    /// The submissions' rejections as a binary COPY payload.
+    /// The submissions' rejections, and those of refused rows, as a binary COPY payload.
     func rejects() -> CopyStream {
         var encoder = RowEncoder(columns: 10, capacity: 4096)
         for submission in plan.submissions {
             for rejection in submission.rejections { Self.append(rejection, of: submission, to: &encoder) }
         }
+        for (rejection, submission) in plan.refusals { Self.append(rejection, of: submission, to: &encoder) }
         return encoder.finish()
     }
 

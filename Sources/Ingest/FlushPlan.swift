@@ -1,13 +1,19 @@
 import Events
 
 /// One row of a flush and where it came from.
-struct FlushRow: Equatable, Sendable {
+struct FlushRow: Hashable, Sendable {
     let submission: Int
     /// Position among the submission's events.
     let event: Int
     let key: UInt128
     let ts: Int64
     let isUndated: Bool
+}
+
+/// A row that PostgreSQL would not take, for this SQLSTATE.
+struct RefusedRow: Equatable, Sendable {
+    let row: FlushRow
+    let sqlState: String
 }
 
 /// Records of a spool that follow each other.
@@ -33,6 +39,10 @@ struct FlushPlan: Sendable {
     /// The same by account.
     private var repeated = AccountShares()
     private(set) var hasUndated = false
+    /// Rows that PostgreSQL has refused: they are not among the others any more.
+    private(set) var refused: [RefusedRow] = []
+    /// Events of an atomic request that are not kept because of the refused one.
+    private var givenUp = 0
     /// The part of a spool that this is, which is forgotten in the transaction that stores it.
     var drained: DrainedRange?
 
@@ -68,7 +78,9 @@ struct FlushPlan: Sendable {
         rows.sort { ($0.ts, $0.key) < ($1.ts, $1.key) }
     }
 
-    var rejectionCount: Int { submissions.reduce(0) { $0 + $1.rejections.count + $1.aborted } }
+    var rejectionCount: Int {
+        submissions.reduce(refused.count + givenUp) { $0 + $1.rejections.count + $1.aborted }
+    }
     /// Whether all of it is one request's, to be stored as a whole or not at all.
     var isAtomic: Bool { submissions.first?.isAtomic ?? false }
     /// Whether it shares its transaction with no other request.
@@ -84,11 +96,15 @@ struct FlushPlan: Sendable {
             .flatMap { submissions[$0].trace }
     }
 
-    /// What each account has of a transaction that writes `rows`; with `countsRest` of all that counts
+    /// What each account has of the transaction that writes the rows; with `countsRest` of all that counts
     /// besides rows, too.
-    func accounts(of rows: [FlushRow], countsRest: Bool) -> FlushAccounts {
+    func accounts(countsRest: Bool) -> FlushAccounts {
         var shares = countsRest ? repeated : AccountShares()
         if countsRest {
+            for refused in refused {
+                shares.change(submissions[refused.row.submission].account) { $0.rejected += 1 }
+            }
+            if givenUp > 0 { shares.change(submissions[0].account) { $0.rejected += givenUp } }
             for submission in submissions {
                 shares.change(submission.account) {
                     $0.rejected += submission.rejections.count + submission.aborted
@@ -120,46 +136,36 @@ struct FlushPlan: Sendable {
 
     func event(of row: FlushRow) -> PreparedEvent { submissions[row.submission].events[row.event] }
 
-    private func rejection(of row: FlushRow, sqlState: String) -> Rejection {
-        let origin = submissions[row.submission]
-        let event = origin.arena.records[self.event(of: row).record]
-        return RefusedEvent.rejection(of: event, in: origin.arena, sqlState: sqlState)
-    }
-
     mutating func set(_ verdict: Verdict, of row: FlushRow) {
         verdicts[row.submission][row.event] = verdict
     }
 
-    /// Gives up all events of an atomic request because of `row`, which PostgreSQL has refused.
-    ///
-    /// - Returns: The plan of what is written instead: the reject that the row becomes, and the count.
-    mutating func abort(because row: FlushRow, sqlState: String) -> FlushPlan {
-        let origin = submissions[row.submission]
-        var rest = origin.withoutEvents([rejection(of: row, sqlState: sqlState)], bytes: origin.bytes)
-        rest.aborted = origin.events.count - 1
-        verdicts = verdicts.map { $0.map { _ in .aborted } }
-        set(.refused(sqlState: sqlState), of: row)
-        var plan = FlushPlan([rest], recent: RecentKeys(capacity: 1))
-        plan.drained = drained
-        return plan
+    /// Takes rows out that PostgreSQL has refused, for rejects in their place; of an atomic request all rows,
+    /// for the reject of the first of these.
+    mutating func refuse(_ refused: [RefusedRow]) {
+        precondition(!refused.isEmpty, "somebody was refused")
+        if isAtomic {
+            givenUp = submissions[0].events.count - 1
+            duplicates = 0
+            repeated = AccountShares()
+            rows = []
+            verdicts = verdicts.map { $0.map { _ in .aborted } }
+            self.refused = Array(refused.prefix(1))
+        } else {
+            let taken = Set(refused.map(\.row))
+            rows.removeAll { taken.contains($0) }
+            self.refused += refused
+        }
+        for refused in self.refused { set(.refused(sqlState: refused.sqlState), of: refused.row) }
     }
 
-    /// The plan of what is written for `row`, which PostgreSQL has refused: no row, but the reject that it
-    /// becomes.
-    ///
-    /// With `isFirst` nothing of this plan has been counted yet, and it takes over
-    /// all that counts besides rows.
-    func refusing(_ row: FlushRow, sqlState: String, isFirst: Bool) -> FlushPlan {
-        let origin = submissions[row.submission]
-        let refused = rejection(of: row, sqlState: sqlState)
-        var kept = isFirst ? submissions.map { $0.withoutEvents($0.rejections, bytes: $0.bytes) } : []
-        kept.append(origin.withoutEvents([refused], bytes: 0))
-        var plan = FlushPlan(kept, recent: RecentKeys(capacity: 1))
-        if isFirst {
-            plan.duplicates = duplicates
-            plan.repeated = repeated
+    /// The rejects that the refused rows have become, and the submission of each.
+    var refusals: [(rejection: Rejection, submission: Submission)] {
+        refused.map { refused in
+            let origin = submissions[refused.row.submission]
+            let event = origin.arena.records[event(of: refused.row).record]
+            let rejection = RefusedEvent.rejection(of: event, in: origin.arena, sqlState: refused.sqlState)
+            return (rejection, origin)
         }
-        plan.drained = drained
-        return plan
     }
 }

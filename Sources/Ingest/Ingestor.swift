@@ -4,8 +4,8 @@
 // into arenas of records and rejections. The ``Ingestor`` gives each event its key (``PreparedEvent``) and
 // puts them into the ``WriteQueue``, which gathers submissions (``BatchState``) and plans flushes
 // (``FlushPlan``). A ``Writer`` gets one stored by ``Flush``: straight into the table first, the dedup path
-// behind it, bisection around what PostgreSQL refuses. A verdict for each event comes back, after the commit,
-// and becomes the answer (``IngestAnswer``).
+// behind it, once more without the rows that PostgreSQL refuses. A verdict for each event comes back, after
+// the commit, and becomes the answer (``IngestAnswer``).
 
 package import Events
 import HTTP

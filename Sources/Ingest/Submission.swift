@@ -76,20 +76,4 @@ struct Submission: Sendable {
         let sender = replay.rejects[event.record].sender
         return Account(receivedAt: receivedAt, route: route, sender: sender)
     }
-
-    /// The same request with nothing but these rejections.
-    func withoutEvents(_ rejections: [Rejection], bytes: Int) -> Submission {
-        var submission = Submission(
-            arena: EventArena(),
-            events: [],
-            rejections: rejections,
-            requestID: requestID,
-            receivedAt: receivedAt,
-            bytes: bytes
-        )
-        submission.sender = sender
-        submission.decoding = decoding
-        submission.route = route
-        return submission
-    }
 }

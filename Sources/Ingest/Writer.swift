@@ -78,10 +78,8 @@ final class Writer {
                 cuts: cuts,
                 deadline: started.advanced(by: limits.flushTimeout)
             )
-            noteStored(stored.reduce(0) { $0 + $1.count }, cuts: cuts)
-            for part in stored where part.lo < part.hi {
-                hooks.stored(flush.stream, part.lo, part.hi, part.lines)
-            }
+            noteStored(stored.count, cuts: cuts)
+            if stored.lo < stored.hi { hooks.stored(flush.stream, stored.lo, stored.hi, stored.lines) }
             if cuts { hooks.cut() }
         } catch {
             switch error {

@@ -138,9 +138,13 @@ struct Installation: Sendable {
     }
 
     /// The backend of a node's writer, once it waits for a lock; one other than `pid`.
-    func waitingWriter(otherThan pid: String = "0", on event: String = "Lock") async throws -> String {
+    func waitingWriter(
+        otherThan pid: String = "0",
+        on event: String = "Lock",
+        named name: String = "writer-%"
+    ) async throws -> String {
         let waits = """
-            datname = current_database() AND application_name LIKE '%writer-%' AND pid <> \(pid)
+            datname = current_database() AND application_name LIKE '%\(name)' AND pid <> \(pid)
             AND '\(event)' IN (wait_event_type, wait_event)
             """
         try await wait(until: "EXISTS (SELECT FROM pg_stat_activity WHERE \(waits))")
@@ -157,11 +161,18 @@ struct Installation: Sendable {
     func whileAway<Value>(_ body: () async throws -> Value) async throws -> Value {
         let writers = "datname = current_database() AND application_name LIKE '%writer-%'"
         try await wait(until: "EXISTS (SELECT FROM pg_stat_activity WHERE \(writers))")
+        return try await withoutConnections {
+            try await sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE \(writers)")
+            try await wait(until: "NOT EXISTS (SELECT FROM pg_stat_activity WHERE \(writers))")
+            return try await body()
+        }
+    }
+
+    /// Runs `body` while nobody can connect; who is connected stays so.
+    func withoutConnections<Value>(_ body: () async throws -> Value) async throws -> Value {
         let other = try await database.cluster.connect(to: "postgres")
         let allow = "ALTER DATABASE \(database.name) ALLOW_CONNECTIONS"
         _ = try await other.query("\(allow) false", deadline: TestCluster.deadline)
-        try await sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE \(writers)")
-        try await wait(until: "NOT EXISTS (SELECT FROM pg_stat_activity WHERE \(writers))")
         do {
             let value = try await body()
             _ = try await other.query("\(allow) true", deadline: TestCluster.deadline)

@@ -194,7 +194,7 @@ import Testing
                     bytes: (first + second).byteCount,
                     cuts: false,
                     trace: nil,
-                    accounts: plan.accounts(of: plan.rows, countsRest: true)
+                    accounts: plan.accounts(countsRest: true)
                 )
                 let writer = try await desk.installation.database.connect(name: "first")
                 _ = try await writer.simple(FlushStatement.sessionSetup, deadline: TestCluster.deadline)

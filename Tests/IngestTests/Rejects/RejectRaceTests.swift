@@ -126,7 +126,7 @@ import Testing
                 bytes: 0,
                 cuts: true,
                 trace: nil,
-                accounts: plan.accounts(of: plan.rows, countsRest: true)
+                accounts: plan.accounts(countsRest: true)
             )
             guard case .query(let sql, let copies) = FlushStatement.deduplicating(encoder, counts) else {
                 Issue.record("a replay goes through the dedup path")
