@@ -271,10 +271,15 @@ final class Flush {
     /// The SQLSTATE of a violated check, and of a row that no partition takes.
     private static let checkState = "23514"
 
-    /// The SQLSTATE when it is a row's fault: data exceptions, and constraints other than uniqueness.
+    /// The SQLSTATE when it may be a row's fault: data exceptions, constraints other than uniqueness, limits,
+    /// and what a trigger of an operator's raises.
     private static func rowRefusal(_ error: PostgresError) -> String? {
         guard let state = error.sqlState else { return nil }
-        return state.hasPrefix("22") || state == checkState || state == "54000" ? state : nil
+        switch state.prefix(2) {
+        case "22", "44": return state
+        case "23": return state == "23505" ? nil : state
+        default: return state == "54000" || state == "P0001" ? state : nil
+        }
     }
 
     /// Why a replay was undone, where its rejects or their events are the reason.
@@ -286,8 +291,21 @@ final class Flush {
     private static func translate(_ error: PostgresError) -> IngestError {
         switch error.sqlState {
         case "MR001": .fenced
-        case let state?: .unavailable("\(error.tag) \(state)")
+        case let state? where isOfDatabase(state): .unavailable("\(error.tag) \(state)")
+        case let state?: .refused(sqlState: state)
         case nil: .unavailable(error.tag)
         }
     }
+
+    /// Whether the state says something of the database as a whole, and nothing of what it was to take.
+    ///
+    /// Connections, authorization, resources, operators, other transactions, the system; a statement that
+    /// does not fit the schema, since all flushes have the same ones; and errors of our own.
+    private static func isOfDatabase(_ state: String) -> Bool {
+        databaseClasses.contains(String(state.prefix(2)))
+    }
+
+    private static let databaseClasses: Set<String> = [
+        "08", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58", "F0", "MR",
+    ]
 }

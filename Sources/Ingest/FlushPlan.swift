@@ -20,7 +20,7 @@ struct RefusedRow: Equatable, Sendable {
 struct DrainedRange: Equatable, Sendable {
     let spool: UInt128
     let from: UInt64
-    let to: UInt64
+    var to: UInt64
     /// Whether the flush that they are a copy of was committed after all: they are counted already.
     let isCounted: Bool
 }

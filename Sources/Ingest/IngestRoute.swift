@@ -290,6 +290,11 @@ package struct IngestRoute: Sendable {
                 "database_unavailable",
                 "The events may not be stored (\(reason)). Send them again."
             )
+        case .refused(let sqlState):
+            return request.unavailable(
+                "database_unavailable",
+                "The database has not taken the events (SQLSTATE \(sqlState)). Send them again later."
+            )
         case .replayUndone:
             return request.unavailable("replay_undone", "Nothing was stored. Send it again shortly.")
         case .fenced:

@@ -12,6 +12,10 @@ package struct DiversionLimits: Sendable {
     /// Events and bytes of one transaction that drains.
     package var drainEventsMax = 2_000
     package var drainBytesMax = 1 << 20
+    /// How often a record is tried that PostgreSQL refuses before those behind it are let past.
+    package var refusalsMax = 3
+    /// Before a record that was let past is tried again.
+    package var withheldRetry = Duration.seconds(60)
     /// Between two transactions that drain, when requests wait for the database or stream into the spool.
     package var drainPause = Duration.milliseconds(20)
 

@@ -21,6 +21,9 @@ package enum IngestError: Error, Equatable, Sendable {
     case spoolFull
     /// PostgreSQL cannot be reached, or did not answer in time.
     case unavailable(String)
+    /// PostgreSQL has refused the transaction for a reason that is no event's, with this SQLSTATE; it may
+    /// never take it, and would take others.
+    case refused(sqlState: String)
     /// This process was declared dead by the others and must not write any more.
     case fenced
     /// Nothing of a replay was stored, and all of its rejects are as they were.

@@ -230,7 +230,8 @@ actor WriteQueue {
         logger.warning("events go to the spool", metadata: ["reason": "\(error)"])
         // At once: a probe that came before must ask for it before this stream goes on.
         if writer.lostFlush != 0 { lostFlushes.insert(writer.lostFlush) }
-        noteFailure()
+        // A refusal says nothing of the next flush.
+        if case .refused = error {} else { noteFailure() }
         await divert(batch, to: lane, mark: writer.lostFlush)
     }
 

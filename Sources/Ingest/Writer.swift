@@ -86,7 +86,7 @@ final class Writer {
             case .fenced: isFenced = true
             case .replayUndone: break
             // Some of it may have been committed all the same, and then a job has to cover it.
-            case .overloaded, .spoolFull, .unavailable: noteStored(1, cuts: false)
+            case .overloaded, .spoolFull, .unavailable, .refused: noteStored(1, cuts: false)
             }
             throw error
         }

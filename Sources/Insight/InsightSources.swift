@@ -136,6 +136,8 @@ package struct SpoolFigures: Equatable, Sendable {
     package var isFull: Bool
     /// Whether events go to the spool because the database cannot take them.
     package var isDatabaseAway: Bool
+    /// Events, among those, of records that the database refuses and that others were let past.
+    package var withheldEvents: Int64 = 0
 
     package init(events: Int64, bytes: Int64, segments: Int64, isFull: Bool, isDatabaseAway: Bool) {
         self.events = events
@@ -150,6 +152,7 @@ package struct SpoolFigures: Equatable, Sendable {
         [
             GaugeFact("millrace_spool_events", Double(events)),
             GaugeFact("millrace_spool_bytes", Double(bytes)),
+            GaugeFact("millrace_spool_withheld_events", Double(withheldEvents)),
             GaugeFact("millrace_spool_full", isFull ? 1 : 0),
             GaugeFact("millrace_breaker_open", isDatabaseAway ? 1 : 0),
         ]
@@ -161,6 +164,7 @@ package struct SpoolFigures: Equatable, Sendable {
         writer.member("events", events)
         writer.member("bytes", bytes)
         writer.member("segments", segments)
+        writer.member("withheld", withheldEvents)
         writer.member("full", isFull)
         writer.member("breaker", isDatabaseAway ? "open" : "closed")
         writer.endObject()

@@ -29,6 +29,7 @@ package actor Spool {
     private var isClosed = false
     private var reader: SpoolReader
     private var finder: SpoolFinder
+    private var withheld: WithheldRecords
 
     nonisolated package var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
@@ -70,6 +71,7 @@ package actor Spool {
     ) {
         self.disk = disk
         finder = outcome.finder
+        withheld = outcome.withheld
         self.limits = limits
         self.loop = loop
         self.logger = logger
@@ -243,7 +245,7 @@ package actor Spool {
     // MARK: Draining
 
     /// Marks of records that have not been drained: attempts whose outcome somebody should find out.
-    package var pendingMarks: [UInt64] { state.pendingMarks }
+    package var pendingMarks: Set<UInt64> { withheld.marks.union(state.pendingMarks) }
 
     /// One past the last sequence that is known to be drained.
     package var position: UInt64 { state.position }
@@ -292,6 +294,38 @@ package actor Spool {
         }
     }
 
+    // MARK: Withholding
+
+    /// Keeps a record that was read aside, so that those behind it can be drained.
+    ///
+    /// Durable when it returns; the record counts as pending, and is read again as long as the position is
+    /// not moved behind it.
+    ///
+    /// - Throws: ``SpoolError/full`` when too many are withheld already, ``SpoolError/failed(_:)``.
+    package func withhold(_ record: SpooledRecord) throws(SpoolError) {
+        if isClosed { throw .closed }
+        try withheld.add(record)
+        metrics.withheld.increment()
+        publish()
+    }
+
+    /// The sequences of the records that are withheld, in order.
+    package var withheldSequences: [UInt64] { withheld.sequences }
+
+    /// One of them; `nil` when the disk does not give it back.
+    package func withheldRecord(_ sequence: UInt64) -> SpooledRecord? { withheld.record(sequence) }
+
+    /// The record that was withheld is safe elsewhere.
+    package func release(_ sequence: UInt64) {
+        do throws(SystemError) {
+            try withheld.remove(sequence)
+        } catch {
+            // The database knows that it has it, and says so when it is tried again.
+            logger.warning("a withheld record was not forgotten", metadata: ["reason": "\(error)"])
+        }
+        publish()
+    }
+
     // MARK: Looking up
 
     /// What `look` finds in the newest record with this fingerprint in which it finds anything.
@@ -302,7 +336,11 @@ package actor Spool {
         _ fingerprint: UInt32,
         _ look: @Sendable ([UInt8]) -> Found?
     ) -> SpoolSearch<Found> {
-        finder.search(fingerprint, in: state, look)
+        let found = finder.search(fingerprint, in: state, look)
+        if case .found = found { return found }
+        let other = withheld.search(fingerprint, look)
+        if case .absent = other { return found }
+        return other
     }
 
     /// Reads again from the position on, which the database says is at least `position`.
@@ -330,34 +368,12 @@ package actor Spool {
 
     private func publish() {
         let facts = SpoolFacts(
-            events: state.pendingEvents,
-            bytes: state.bytes,
+            events: state.pendingEvents + withheld.events,
+            bytes: state.bytes + withheld.bytes,
             segments: state.segments.count,
-            isFull: isClosed || state.isFull
+            isFull: isClosed || state.isFull,
+            withheldEvents: withheld.events
         )
         shared.value = facts
-    }
-}
-
-/// Lets the recovery wait for the disk on the spool's own thread.
-private actor SpoolOpener {
-    nonisolated private let loop: EventLoop
-    private var isUsed = false
-
-    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
-
-    init(loop: EventLoop) {
-        self.loop = loop
-    }
-
-    func recover(
-        _ disk: any SpoolDisk,
-        _ limits: SpoolLimits,
-        _ fingerprints: @escaping SpoolFingerprints
-    ) -> Result<SpoolRecovery.Outcome, SystemError> {
-        isUsed = true
-        return Result { () throws(SystemError) in
-            try SpoolRecovery.run(on: disk, limits: limits, fingerprints: fingerprints)
-        }
     }
 }

@@ -20,6 +20,8 @@ package struct SpoolFacts: Equatable, Sendable {
     package var bytes = 0
     package var segments = 0
     package var isFull = false
+    /// Events, among those, of records that are withheld.
+    package var withheldEvents = 0
 }
 
 /// Records that follow each other, read to be stored elsewhere.

@@ -16,6 +16,8 @@ package struct SpoolLimits: Sendable {
     package var keptAsideMax = 4
     /// Read from a segment at once.
     package var windowBytes = 1 << 20
+    /// Records that are withheld; beyond, the reader has to wait with those behind.
+    package var withheldRecordsMax = 256
     /// Events that can be looked up, at 8 bytes each; of those beyond it is not known whether they are there.
     package var indexedEventsMax = 4 << 20
     /// Records that are read to look up one event.

@@ -5,6 +5,7 @@ struct SpoolMetrics: Sendable {
     let refused = Counter(label: "millrace_spool_refused_total")
     let failed = Counter(label: "millrace_spool_disk_errors_total")
     let damages = Counter(label: "millrace_spool_damages_total")
+    let withheld = Counter(label: "millrace_spool_withheld_records_total")
     private let recordsLost = Counter(label: "millrace_spool_records_lost_total")
     private let events = Counter(label: "millrace_spool_events_total")
     private let bytes = Counter(label: "millrace_spool_bytes_written_total")

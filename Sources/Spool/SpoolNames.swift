@@ -43,6 +43,16 @@ enum SpoolNames {
     static let spare = "spare"
     static let cursor = "cursor"
     static let asideEnding = ".damaged"
+    private static let withheldEnding = ".withheld"
+
+    /// The file of a record that is withheld.
+    static func withheld(_ sequence: UInt64) -> String { hexadecimal(sequence, digits: 16) + withheldEnding }
+
+    /// The sequence of the record in such a file; `nil` for other files.
+    static func withheldSequence(_ name: String) -> UInt64? {
+        guard name.hasSuffix(withheldEnding) else { return nil }
+        return UInt64(name.dropLast(withheldEnding.count), radix: 16)
+    }
 }
 
 func hexadecimal(_ value: some UnsignedInteger, digits: Int) -> String {

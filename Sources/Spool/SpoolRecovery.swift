@@ -18,6 +18,7 @@ package struct SpoolReport: Equatable, Sendable {
 struct SpoolRecovery {
     private let disk: any SpoolDisk
     private let limits: SpoolLimits
+    private let fingerprints: SpoolFingerprints
     private var finder: SpoolFinder
     private var report = SpoolReport()
     private var marks: [UInt64: UInt64] = [:]
@@ -28,6 +29,7 @@ struct SpoolRecovery {
         var cursor: SpoolCursor
         var cursorFile: any SpoolFile
         var finder: SpoolFinder
+        var withheld: WithheldRecords
         var report: SpoolReport
     }
 
@@ -44,6 +46,7 @@ struct SpoolRecovery {
     private init(disk: any SpoolDisk, limits: SpoolLimits, fingerprints: @escaping SpoolFingerprints) {
         self.disk = disk
         self.limits = limits
+        self.fingerprints = fingerprints
         finder = SpoolFinder(disk: disk, limits: limits, fingerprints: fingerprints)
     }
 
@@ -66,6 +69,14 @@ struct SpoolRecovery {
         try cursorFile.write(cursor.bytes, at: cursor.slotOffset)
         try cursorFile.synchronize()
         let hasSpare = try keepsSpare(names)
+        let withheld = try WithheldRecords.recover(
+            on: disk,
+            limits: limits,
+            fingerprints: fingerprints,
+            position: position
+        )
+        report.damages += withheld.damages
+        report.recordsLost += withheld.damages
         let aside = try tidyAside()
         try disk.synchronize()
         let state = SpoolState(
@@ -84,6 +95,7 @@ struct SpoolRecovery {
             cursor: cursor,
             cursorFile: cursorFile,
             finder: finder,
+            withheld: withheld.records,
             report: report
         )
     }

@@ -193,7 +193,7 @@ struct SpoolState: Sendable {
     }
 
     /// The marks of records that have not been drained.
-    var pendingMarks: [UInt64] { marks.keys.sorted() }
+    var pendingMarks: Set<UInt64> { Set(marks.keys) }
 
     // MARK: Draining
 

@@ -193,6 +193,7 @@ extension SpoolFigures {
             isFull: status.isFull,
             isDatabaseAway: status.isDatabaseAway
         )
+        withheldEvents = Int64(status.facts.withheldEvents)
     }
 }
 

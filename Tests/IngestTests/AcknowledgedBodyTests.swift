@@ -165,7 +165,7 @@ import Testing
             try await service.installation.sql(
                 """
                 CREATE FUNCTION explode() RETURNS trigger LANGUAGE plpgsql AS
-                  'BEGIN RAISE EXCEPTION ''no''; END';
+                  'BEGIN RAISE EXCEPTION ''no'' USING ERRCODE = ''disk_full''; END';
                 """
             )
             try await service.installation.sql(

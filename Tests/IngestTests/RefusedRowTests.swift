@@ -81,6 +81,35 @@ import Testing
         }
     }
 
+    /// Whatever an operator forbids events by.
+    @Test func `may be forbidden by a foreign key or a trigger as well`() async throws {
+        try await Installation.with { installation in
+            try await installation.sql("CREATE TABLE types AS VALUES ('t0'), ('t1'), ('t2')")
+            try await installation.sql("ALTER TABLE types ADD PRIMARY KEY (column1)")
+            try await installation.sql("ALTER TABLE events ADD FOREIGN KEY (type) REFERENCES types")
+            try await installation.sql(
+                """
+                CREATE FUNCTION forbid() RETURNS trigger LANGUAGE plpgsql AS
+                  'BEGIN IF NEW.subject = ''s4'' THEN RAISE EXCEPTION ''no''; END IF; RETURN NEW; END'
+                """
+            )
+            try await installation.sql(
+                "CREATE TRIGGER forbid BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION forbid()"
+            )
+            try await installation.withNode { node in
+                let verdicts = try await node.store(Decoded.dated(0..<6) + [Self.poison])
+                #expect(
+                    verdicts == [
+                        .stored, .stored, .stored, .stored, .refused(sqlState: "P0001"), .stored,
+                        .refused(sqlState: "23503"),
+                    ]
+                )
+                let totals = try await installation.totals()
+                #expect(totals.stored == 5 && totals.rejected == 2)
+            }
+        }
+    }
+
     /// What was refused is no duplicate of itself: its sender would take that for success.
     @Test func `is refused again when it is sent again, and stored once it is allowed`() async throws {
         try await Installation.with { installation in

@@ -90,6 +90,42 @@ import Testing
         await spool.close()
     }
 
+    @Test func `finds what is withheld as well, and after a loss of power too`() async throws {
+        let disk = ModelDisk(seed: 1)
+        let spool = try await Self.open(disk)
+        for number in 0..<3 { try await spool.append([TestSpool.entry(number)]) }
+        let records = await spool.readAll()
+        try await spool.withhold(records[1])
+        await spool.drained(to: records[2].sequence + 1, events: 6)
+        #expect(spool.facts.events == records[1].events && spool.facts.withheldEvents == records[1].events)
+        #expect(await Self.find(1, in: spool) == .found(1))
+        await spool.close()
+
+        let second = disk.afterPowerLoss()
+        let again = try await Self.open(second)
+        #expect(await again.withheldSequences == [records[1].sequence])
+        #expect(again.facts.events == records[1].events)
+        #expect(await Self.find(1, in: again) == .found(1))
+        #expect(await Self.find(2, in: again) == .absent)
+        await again.release(records[1].sequence)
+        #expect(await Self.find(1, in: again) == .absent)
+        #expect(again.facts.events == 0)
+        await again.close()
+        let last = try await Self.open(second.afterPowerLoss())
+        #expect(await last.withheldSequences.isEmpty)
+        await last.close()
+    }
+
+    @Test func `withholds no more than its bound`() async throws {
+        let spool = try await Self.open(ModelDisk(seed: 1)) { $0.withheldRecordsMax = 1 }
+        for number in 0..<2 { try await spool.append([TestSpool.entry(number)]) }
+        let records = await spool.readAll()
+        try await spool.withhold(records[0])
+        try await spool.withhold(records[0])
+        await #expect(throws: SpoolError.full) { try await spool.withhold(records[1]) }
+        await spool.close()
+    }
+
     @Test func `does not deny what the disk does not give back`() async throws {
         let disk = ModelDisk(seed: 1)
         let spool = try await Self.open(disk)
