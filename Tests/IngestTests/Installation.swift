@@ -47,18 +47,22 @@ struct Installation: Sendable {
         sessionSetup: String = "",
         spool: Spool? = nil,
         dedup: DedupRule = .time,
+        user: String? = nil,
+        diversion: DiversionLimits = DiversionLimits(),
         _ body: (Node) async throws -> Value
     ) async throws -> Value {
         let epoch = try #require(try await sql("SELECT gen_random_uuid()")[0][0])
         let streams = try await sql("SELECT * FROM register_node($1, 'test', $2)", [epoch, "\(writers)"])
         var database = database.configuration
         database.sessionSetup = sessionSetup
+        if let user { database.conninfo += " user=\(user)" }
         var configuration = IngestConfiguration(
             streams: streams.compactMap { $0[0].flatMap { Int64($0) } },
             database: database
         )
         configuration.batch = limits
         configuration.spool = spool
+        configuration.diversion = diversion
         configuration.dedup = dedup
         let log = HookLog()
         let ingestor = Ingestor(
