@@ -7,7 +7,7 @@
 //
 // Bytes go one way: Span in, an ``EventArena`` filled. An accepted event is copied into the arena once, as a
 // whole; its attributes are ranges of that copy, and only what had escapes or was made here is written after
-// it.
+// it. A body that is held whole becomes the arena itself, without a copy of it.
 
 /// Decodes events in one pass each, into records or rejections.
 ///
@@ -51,25 +51,29 @@ package struct EventDecoder: Sendable {
 
     /// Decodes the value at `start` of a longer text and returns the index after it.
     ///
-    /// On a throw the arena is as it was.
+    /// The event stays where it is: the arena's bytes are those that will stand behind the whole text, and
+    /// the record's slices are of both together. On a throw the arena is as it was. What is in `scratch`,
+    /// room for one event, does not matter.
     func decodeElement(
         _ text: Span<UInt8>,
         from start: Int,
         index: Int32,
+        scratch: inout [UInt8],
         context: inout DecodeContext,
         into arena: inout EventArena
     ) throws(JSONSyntaxError) -> Int {
         var reader = EnvelopeReader(limits: limits)
         let end = try reader.envelope.scan(text, from: start, with: scanner)
-        finish(
-            &reader,
-            text,
-            in: start..<end,
-            raw: start..<end,
-            index: index,
-            context: &context,
-            into: &arena
-        )
+        let range = start..<end
+        scratch.removeAll(keepingCapacity: true)
+        do throws(Refusal) {
+            var record = try record(&reader, text, in: range, index: index, &context, into: &scratch)
+            record.follow(first: range.count, to: start, restTo: text.count + arena.bytes.count)
+            arena.bytes.append(copying: scratch.span.extracting(range.count..<scratch.count))
+            arena.records.append(record)
+        } catch {
+            reject(error, text, in: range, reader.envelope, index: index, into: &arena)
+        }
         return end
     }
 
@@ -113,21 +117,35 @@ package struct EventDecoder: Sendable {
     ) {
         let base = arena.bytes.count
         do throws(Refusal) {
-            if range.count > limits.eventBytesMax { throw tooLarge }
-            try checkText(reader.envelope, text, in: range)
-            arena.bytes.append(copying: text.extracting(range))
-            let record = try reader.record(
-                shift: base - range.lowerBound,
-                text,
-                EventRecord(index: index, rawBytes: Int32(range.count)),
-                &context,
-                into: &arena.bytes
-            )
+            let record = try record(&reader, text, in: range, index: index, &context, into: &arena.bytes)
             arena.records.append(record)
         } catch {
             arena.bytes.removeLast(arena.bytes.count - base)
             reject(error, text, in: raw, reader.envelope, index: index, into: &arena)
         }
+    }
+
+    /// The record of the event that lies in `range`, a copy of which is appended to `output`, and behind it
+    /// what is not in the text as it is.
+    private func record(
+        _ reader: inout EnvelopeReader,
+        _ text: Span<UInt8>,
+        in range: Range<Int>,
+        index: Int32,
+        _ context: inout DecodeContext,
+        into output: inout [UInt8]
+    ) throws(Refusal) -> EventRecord {
+        if range.count > limits.eventBytesMax { throw tooLarge }
+        try checkText(reader.envelope, text, in: range)
+        let base = output.count
+        output.append(copying: text.extracting(range))
+        return try reader.record(
+            shift: base - range.lowerBound,
+            text,
+            EventRecord(index: index, rawBytes: Int32(range.count)),
+            &context,
+            into: &output
+        )
     }
 
     /// The checks of the text as a whole.

@@ -54,9 +54,26 @@ package struct EventRecord: Equatable, Sendable {
         self.index = index
         self.rawBytes = rawBytes
     }
+
+    /// Follows its bytes: the first `count` have moved to `start`, those behind them to `rest`.
+    mutating func follow(first count: Int, to start: Int, restTo rest: Int) {
+        func move(_ slice: inout Slice) {
+            if slice.isAbsent { return }
+            let offset = Int(slice.offset)
+            slice.offset = Int32(offset < count ? offset + start : offset - count + rest)
+        }
+        move(&type)
+        move(&source)
+        move(&subject)
+        move(&id)
+        move(&attributes)
+        move(&data)
+        move(&dataBytes)
+    }
 }
 
-/// Decoded events of one chunk, with one allocation for the bytes of them all.
+/// Decoded events of one chunk, with one allocation for the bytes of them all: copies of the events' texts,
+/// or the text of a whole body, and what had to be written anew.
 ///
 /// Offsets are 32 bits: whoever fills an arena starts a new one long before 2 GiB.
 package struct EventArena: Sendable {

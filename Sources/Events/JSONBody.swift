@@ -26,35 +26,31 @@ package enum JSONBody {
         case array
     }
 
-    /// Decodes all events of the body and returns how many there were, valid or not.
+    /// Decodes all events of the body, whose bytes become the arena's own, without a copy of them.
     ///
-    /// When it throws, the arena is as it was: with ``JSONBodyError/tooManyEvents`` beyond `eventsMax`
-    /// events, for one. A byte order mark is malformed. Each event becomes a record or a rejection, numbered
-    /// from 0.
+    /// Behind them comes what had to be written anew; with room for that, the body stays where it is.
+    ///
+    /// - Throws: ``JSONBodyError/tooManyEvents`` beyond `eventsMax` events, for one. A byte order mark is
+    ///   malformed. Each event becomes a record or a rejection, numbered from 0.
     package static func decode(
-        _ body: Span<UInt8>,
+        _ body: consuming [UInt8],
         as shape: Shape = .any,
         eventsMax: Int = .max,
         with decoder: EventDecoder,
-        context: inout DecodeContext,
-        into arena: inout EventArena
-    ) throws(JSONBodyError) -> Int {
-        let before = (arena.bytes.count, arena.records.count, arena.rejections.count)
-        do throws(JSONBodyError) {
-            return try decodeAll(
-                body,
-                as: shape,
-                eventsMax: eventsMax,
-                with: decoder,
-                context: &context,
-                into: &arena
-            )
-        } catch {
-            arena.bytes.removeLast(arena.bytes.count - before.0)
-            arena.records.removeLast(arena.records.count - before.1)
-            arena.rejections.removeLast(arena.rejections.count - before.2)
-            throw error
-        }
+        context: inout DecodeContext
+    ) throws(JSONBodyError) -> EventArena {
+        var arena = EventArena()
+        try decodeAll(
+            body.span,
+            as: shape,
+            eventsMax: eventsMax,
+            with: decoder,
+            context: &context,
+            into: &arena
+        )
+        body.append(contentsOf: arena.bytes)
+        arena.bytes = body
+        return arena
     }
 
     private static func decodeAll(
@@ -64,12 +60,12 @@ package enum JSONBody {
         with decoder: EventDecoder,
         context: inout DecodeContext,
         into arena: inout EventArena
-    ) throws(JSONBodyError) -> Int {
+    ) throws(JSONBodyError) {
         var index = 0
         let first = body.skipSpace(&index)
         if index == body.count { throw .empty }
         let isArray = first == .bracketOpen
-        var count = 0
+        var count = 1
         do throws(JSONSyntaxError) {
             if isArray {
                 count = try decodeElements(
@@ -81,14 +77,15 @@ package enum JSONBody {
                     into: &arena
                 )
             } else {
+                var scratch: [UInt8] = []
                 index = try decoder.decodeElement(
                     body,
                     from: index,
                     index: 0,
+                    scratch: &scratch,
                     context: &context,
                     into: &arena
                 )
-                count = 1
             }
         } catch {
             throw .malformed(offset: error.offset)
@@ -101,7 +98,6 @@ package enum JSONBody {
         if !isArray, first != .braceOpen { throw .scalar }
         if isArray, shape == .object { throw .unexpectedArray }
         if !isArray, shape == .array { throw .unexpectedObject }
-        return count
     }
 
     private static func decodeElements(
@@ -118,12 +114,14 @@ package enum JSONBody {
             return 0
         }
         var count: Int32 = 0
+        var scratch: [UInt8] = []
         while true {
             if count == eventsMax { return Int(count) + 1 }
             index = try decoder.decodeElement(
                 body,
                 from: index,
                 index: count,
+                scratch: &scratch,
                 context: &context,
                 into: &arena
             )

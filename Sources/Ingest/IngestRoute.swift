@@ -179,10 +179,12 @@ package struct IngestRoute: Sendable {
         do throws(BodyError) { body = try await reader.collect(atMost: bodyBytesMax) } catch {
             return request.problem(error)
         }
+        let byteCount = body.count
         var context = context(isStrict: layout != .json(.any, isStrict: false), request)
-        var arena = EventArena()
+        let arena: EventArena
         do throws(RefusedRequest) {
-            try decode(body, layout, request, &context, into: &arena)
+            // Given away, for the body becomes the arena.
+            arena = try decode(consume body, layout, request, &context)
         } catch {
             return error.response
         }
@@ -198,7 +200,7 @@ package struct IngestRoute: Sendable {
                 arena,
                 requestID: request.requestID,
                 receivedAt: context.receivedAt,
-                bytes: body.count,
+                bytes: byteCount,
                 sender: request.principal?.key.id,
                 decoding: DecodingMode(isStrict: context.isStrict, key: request.principal?.key),
                 isAtomic: options.isAtomic,
@@ -214,26 +216,23 @@ package struct IngestRoute: Sendable {
     }
 
     private func decode(
-        _ body: [UInt8],
+        _ body: consuming [UInt8],
         _ layout: Layout,
         _ request: Request,
-        _ context: inout DecodeContext,
-        into arena: inout EventArena
-    ) throws(RefusedRequest) {
+        _ context: inout DecodeContext
+    ) throws(RefusedRequest) -> EventArena {
         if case .json(let shape, _) = layout {
             do throws(JSONBodyError) {
-                _ = try JSONBody.decode(
-                    body.span,
+                return try JSONBody.decode(
+                    body,
                     as: shape,
                     eventsMax: bodyEventsMax,
                     with: decoder,
-                    context: &context,
-                    into: &arena
+                    context: &context
                 )
             } catch {
                 throw RefusedRequest(response: Self.refusal(of: error, request, eventsMax: bodyEventsMax))
             }
-            return
         }
         if let name = BinaryMode.misplacedField(in: request.head) {
             let detail =
@@ -242,7 +241,9 @@ package struct IngestRoute: Sendable {
         }
         do throws(BinaryMode.MalformedData) {
             let text = try BinaryMode.structured(request.head, body, scanner: decoder.scanner)
+            var arena = EventArena()
             decoder.decode(text.span, index: 0, context: &context, into: &arena)
+            return arena
         } catch {
             throw RefusedRequest(
                 response: Self.refusal(

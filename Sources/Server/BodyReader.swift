@@ -108,7 +108,8 @@ package final class BodyReader {
             if length > atMost { throw fail(.bodyTooLarge(limit: atMost)) }
             guard connection.holdBody(length) else { throw .overloaded }
             held = length
-            body.reserveCapacity(length)
+            // Its reader may write something behind it. What is reserved and not used takes no memory.
+            body.reserveCapacity(length + length / 2 + 64)
         }
         let deadline = started.advanced(by: connection.limits.requestTimeout)
         while true {
