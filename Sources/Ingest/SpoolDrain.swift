@@ -128,7 +128,7 @@ actor SpoolDrain {
     private func ask() async throws(PostgresError) {
         let deadline = Deadline.after(limits.breaker.probe)
         let marks = await queue.lostFlushes.union(lane.spool.pendingMarks)
-        for mark in marks.subtracting(committed) {
+        for mark in marks.subtracting(committed).sorted() {
             let answer = try await connection.query(
                 "SELECT find_flush($1, $2)",
                 ["\(mark >> 40)", "\(mark & 0xFF_FFFF_FFFF)"],

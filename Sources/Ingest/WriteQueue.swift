@@ -55,7 +55,7 @@ actor WriteQueue {
     ) {
         self.writers = writers
         self.lane = lane
-        self.breaker = BreakerState(limits: breaker, seed: .random(in: 0 ... .max))
+        self.breaker = BreakerState(limits: breaker, seed: Dice.roll())
         self.loop = loop
         self.limits = limits
         self.hooks = hooks

@@ -11,6 +11,8 @@ package struct PostgresConfiguration: Sendable {
     /// More SQL for a new session, run after the settings that every session has.
     package var sessionSetup = ""
     package var limits = PostgresLimits()
+    /// What sessions are opened with.
+    package var server: any ServerSessions = LibPQSessions()
 
     /// Describes the database behind `conninfo`.
     package init(conninfo: String) { self.conninfo = conninfo }

@@ -21,7 +21,7 @@ package actor PostgresConnection {
     private let loop: EventLoop
     private let logger: Logger
     private var machine: ConnectionMachine
-    private var session: Session?
+    private var session: (any ServerSession)?
     private var line: WaitLine<Void>
     private var isTaken = false
     private var lastFailure = "it has never been connected"
@@ -42,7 +42,7 @@ package actor PostgresConnection {
         machine = ConnectionMachine(
             backoffMin: limits.backoffMin,
             backoffMax: limits.backoffMax,
-            seed: .random(in: 0 ... .max)
+            seed: Dice.roll()
         )
         line = WaitLine(countMax: limits.waitersMax)
     }
@@ -124,8 +124,13 @@ package actor PostgresConnection {
         }
     }
 
-    private func open(_ deadline: Deadline) async throws(PostgresError) -> Session {
-        let opened = try await Session.open(configuration, name: name, on: loop, deadline: deadline)
+    private func open(_ deadline: Deadline) async throws(PostgresError) -> any ServerSession {
+        let opened = try await configuration.server.open(
+            configuration,
+            name: name,
+            on: loop,
+            deadline: deadline
+        )
         do throws(PostgresError) {
             _ = try await opened.simple(configuration.sessionSQL, copies: [], deadline: deadline)
             return opened
@@ -136,14 +141,14 @@ package actor PostgresConnection {
     }
 
     /// The session, after a look at whether it still stands.
-    private func findSession() -> Session? {
+    private func findSession() -> (any ServerSession)? {
         guard let session else { return nil }
         if session.isAlive() { return session }
         drop(session, because: "the server closed it while it was idle")
         return nil
     }
 
-    private func drop(_ ended: Session, because reason: String) {
+    private func drop(_ ended: any ServerSession, because reason: String) {
         guard session === ended else { return }
         ended.close()
         session = nil
@@ -244,7 +249,7 @@ package actor PostgresConnection {
     }
 
     /// Waits for this caller's turn and finds the session; the caller ends the turn.
-    private func beginQuery(_ deadline: Deadline) async throws(PostgresError) -> Session {
+    private func beginQuery(_ deadline: Deadline) async throws(PostgresError) -> any ServerSession {
         try await takeTurn(deadline)
         do throws(PostgresError) {
             return try startQuery(deadline)
@@ -254,14 +259,14 @@ package actor PostgresConnection {
         }
     }
 
-    private func startQuery(_ deadline: Deadline) throws(PostgresError) -> Session {
+    private func startQuery(_ deadline: Deadline) throws(PostgresError) -> any ServerSession {
         guard let session = findSession() else { throw .unavailable(lastFailure) }
         if Deadline.now() >= deadline { throw .unavailable("the deadline passed before the query was sent") }
         guard machine.started() else { throw .unavailable("connection \(name) is closed") }
         return session
     }
 
-    private func endQuery(_ used: Session, _ error: PostgresError?) {
+    private func endQuery(_ used: any ServerSession, _ error: PostgresError?) {
         if used.isUsable, error?.isOutcomeUnknown != true {
             machine.finished()
             return

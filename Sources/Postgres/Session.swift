@@ -2,9 +2,7 @@ import Reactor
 
 /// One established session: waits for libpq's socket where libpq would block, and collects what the server
 /// answers.
-///
-/// Not Sendable; lent by its ``PostgresConnection``, on whose loop every call runs.
-final class Session {
+final class Session: ServerSession {
     private let link: LibPQ
     private let watch: DescriptorWatch
     private let copySliceBytesMax: Int

@@ -16,6 +16,7 @@ package struct Deadline: Comparable, Hashable, Sendable {
 
     /// This moment.
     package static func now() -> Deadline {
+        if let time = SimulatedWorld.time { return time }
         var time = timespec()
         _ = clock_gettime(CLOCK_MONOTONIC, &time)
         return Deadline(nanoseconds: UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec))

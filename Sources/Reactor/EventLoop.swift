@@ -59,7 +59,19 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
     /// Starts the loop's thread; `name` (15 bytes at most are kept) shows in `ps -L` and debuggers.
     ///
     /// - Throws: ``SystemError`` when descriptors or threads have run out.
-    package init(name: String) throws(SystemError) {
+    package convenience init(name: String) throws(SystemError) {
+        try self.init()
+        let thread = try SystemThread(name: name) { self.run() }
+        self.thread.withLock { $0 = thread }
+        // Whoever holds a loop may ask it at once which thread it is.
+        while threadID.load(ordering: .acquiring) == 0 { sched_yield() }
+    }
+
+    /// Makes a loop without a thread, which goes on only as far as a simulation lets it: ``runNextJob()``,
+    /// ``expireTimers(at:)``.
+    ///
+    /// - Throws: ``SystemError`` when descriptors have run out.
+    package init() throws(SystemError) {
         // A peer that is gone is an EPIPE of the write, never the end of the process.
         _ = signal(SIGPIPE, SIG_IGN)
         epoll = Descriptor(adopting: try systemCall("epoll_create1") { epoll_create1(CInt(EPOLL_CLOEXEC)) })
@@ -69,10 +81,6 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
         var interest = csystem_epoll_event(EPOLLIN.rawValue, Self.wakeToken)
         let (epollRaw, wakeRaw) = (epoll.raw, wake.raw)
         try systemCall("epoll_ctl") { epoll_ctl(epollRaw, EPOLL_CTL_ADD, wakeRaw, &interest) }
-        let thread = try SystemThread(name: name) { self.run() }
-        self.thread.withLock { $0 = thread }
-        // Whoever holds a loop may ask it at once which thread it is.
-        while threadID.load(ordering: .acquiring) == 0 { sched_yield() }
     }
 
     private static let wakeToken = UInt64.max
@@ -221,6 +229,28 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
         timers.add(.watch(watch.token), at: deadline)
     }
 
+    // MARK: Without a thread
+
+    /// Runs the job that has waited longest, on the calling thread; `false` when there is none.
+    ///
+    /// Only for a loop without a thread of its own, and always on the same thread.
+    package func runNextJob() -> Bool {
+        threadID.store(csystem_thread_id(), ordering: .relaxed)
+        if !remote.withLock({ $0.isIdle }) { takeRemote() }
+        if jobs.isEmpty { return false }
+        jobs.removeFirst().runSynchronously(
+            isolatedTo: asUnownedSerialExecutor(),
+            taskExecutor: asUnownedTaskExecutor()
+        )
+        return true
+    }
+
+    /// Whether ``runNextJob()`` would find something to do.
+    package var hasJob: Bool { !jobs.isEmpty || !remote.withLock { $0.isIdle } }
+
+    /// When the next of those who wait for a moment is due; `nil` when nobody does.
+    package var nextTimer: Deadline? { timers.next }
+
     // MARK: The thread
 
     /// Ends the loop and joins its thread; from another thread only.
@@ -249,7 +279,7 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
             for index in 0..<Int(max(count, 0)) { receive(events[index]) }
             runJobs()
             patient?.resume()
-            expireTimers()
+            if timers.next != nil { expireTimers(at: .now()) }
             runJobs()
             activity.end()
             onTurn?(Deadline.now().duration(since: began))
@@ -306,9 +336,8 @@ package final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable
         }
     }
 
-    private func expireTimers() {
-        guard timers.next != nil else { return }
-        let now = Deadline.now()
+    /// Resumes whoever waits for a moment that is not after `now`.
+    package func expireTimers(at now: Deadline) {
         while let entry = timers.popExpired(at: now) {
             switch entry.token {
             case .sleeper(let id): sleepers.removeValue(forKey: id)?.resume()

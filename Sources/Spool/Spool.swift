@@ -144,7 +144,7 @@ package actor Spool {
         isCommitting = false
         while !queue.isEmpty {
             let group = queue.nextGroup(bytesMax: min(limits.groupBytesMax, limits.segmentBytes))
-            switch state.place(group.bytes, salt: .random(in: 0 ... .max)) {
+            switch state.place(group.bytes, salt: UInt32(truncatingIfNeeded: Dice.roll())) {
             case .write(let offset): write(group, at: offset)
             case .roll(let name): roll(to: name)
             case .wait:

@@ -115,8 +115,9 @@ struct SpoolRecovery {
         let made: any SpoolFile
         if let file { made = file } else { made = try disk.create(SpoolNames.cursor) }
         try made.write([UInt8](repeating: 0, count: SpoolCursor.fileBytes), at: 0)
+        var dice = Dice()
         let cursor = SpoolCursor(
-            identity: .random(in: 1 ... .max),
+            identity: .random(in: 1 ... .max, using: &dice),
             generation: 0,
             position: 0,
             version: 0
