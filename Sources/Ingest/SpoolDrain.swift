@@ -102,12 +102,13 @@ actor SpoolDrain {
         isOpen = false
         do throws(PostgresError) {
             try await connection.connect(deadline: .after(limits.breaker.probe))
-            try await ask()
-            await queue.probeEnded(succeeded: true)
+            // What is lost while it asks it asks for as well, before that stream goes on.
+            var asked = try await ask()
+            while await !queue.probeSucceeded(knowing: asked) { asked.formUnion(try await ask()) }
             logger.notice("PostgreSQL is back", metadata: ["spooled": "\(lane.spool.facts.events)"])
         } catch {
             logger.debug("PostgreSQL is still away", metadata: ["reason": "\(error)"])
-            await queue.probeEnded(succeeded: false)
+            await queue.probeFailed()
         }
     }
 
@@ -115,7 +116,7 @@ actor SpoolDrain {
     private func open() async {
         do throws(PostgresError) {
             try await connection.ensureConnected(deadline: .after(limits.reconnectPatience))
-            try await ask()
+            await queue.forget(try await ask())
         } catch {
             let level = pause == .zero ? Logger.Level.warning : .debug
             logger.log(level: level, "the spool waits for PostgreSQL", metadata: ["reason": "\(error)"])
@@ -124,8 +125,8 @@ actor SpoolDrain {
     }
 
     /// What became of flushes whose outcome is unknown, before their streams go on; and how far the spool has
-    /// been drained.
-    private func ask() async throws(PostgresError) {
+    /// been drained; returns the flushes.
+    private func ask() async throws(PostgresError) -> Set<UInt64> {
         let deadline = Deadline.after(limits.breaker.probe)
         let marks = await queue.lostFlushes.union(lane.spool.pendingMarks)
         for mark in marks.subtracting(committed).sorted() {
@@ -138,8 +139,8 @@ actor SpoolDrain {
         }
         let position = await lane.spool.position
         await lane.spool.rewind(to: try await openSpool(lane.spool.identity, at: position))
-        await queue.forget(marks)
         isOpen = true
+        return marks
     }
 
     /// The database has to be asked before anything is drained: it was away, or something was skipped.

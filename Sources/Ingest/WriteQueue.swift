@@ -296,8 +296,19 @@ actor WriteQueue {
 
     func beginProbe() -> Bool { breaker.beginProbe(at: .now()) }
 
-    func probeEnded(succeeded: Bool) {
-        if succeeded { breaker.probeSucceeded() } else { breaker.probeFailed(at: .now()) }
+    /// The database is back, and what became of these flushes is known.
+    ///
+    /// `false` when others were lost meanwhile: flushes stay where they are until it is known of them, too.
+    func probeSucceeded(knowing marks: Set<UInt64>) -> Bool {
+        forget(marks)
+        if !lostFlushes.isEmpty { return false }
+        breaker.probeSucceeded()
+        fill.isAway.store(!breaker.isClosed, ordering: .relaxed)
+        return true
+    }
+
+    func probeFailed() {
+        breaker.probeFailed(at: .now())
         fill.isAway.store(!breaker.isClosed, ordering: .relaxed)
     }
 
