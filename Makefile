@@ -1,8 +1,9 @@
 # Everything there is to type. `make help` lists it.
 #
 # Settings: ARGS (options of `make run`), FILTER (tests of `make test` and `make sanitize`), SANITIZERS
-# (`make sanitize`), SECONDS, REPEATS, EVENTS and ONLY (`make bench`), CHAOS_ROUNDS, CHAOS_SEED and CHAOS_JOBS
-# (`make chaos`), IMAGE (the name of `make image`), FUZZ_SECONDS and FUZZERS (`make fuzz`).
+# (`make sanitize`), SECONDS, REPEATS, EVENTS and ONLY (`make bench`), CHAOS_ROUNDS, CHAOS_SEED, CHAOS_JOBS,
+# SIMULATION_SEEDS and SIMULATION_SEED (`make chaos`), IMAGE (the name of `make image`), FUZZ_SECONDS and FUZZERS
+# (`make fuzz`).
 
 ARGS ?=
 FILTER ?=
@@ -13,6 +14,8 @@ ONLY ?=
 CHAOS_ROUNDS ?= 100
 CHAOS_SEED ?= 1
 CHAOS_JOBS ?= 4
+SIMULATION_SEEDS ?= 5000
+SIMULATION_SEED ?= 1
 IMAGE ?= millrace
 FUZZ_SECONDS ?= 600
 FUZZERS ?=
@@ -59,8 +62,10 @@ bench: setup-bench ## measure a release build (SECONDS, REPEATS, EVENTS, ONLY: s
 	@Benchmarks/run --binary "$(release_binary)" \
 	    --seconds $(SECONDS) --repeats $(REPEATS) --events $(EVENTS) $(if $(ONLY),--only $(ONLY))
 
-chaos: setup-test ## break it while clients send (CHAOS_ROUNDS from seed CHAOS_SEED on, CHAOS_JOBS at a time)
+chaos: setup-test ## break it while clients send (CHAOS_ROUNDS from seed CHAOS_SEED on, SIMULATION_SEEDS likewise)
 	$(build) --build-tests
+	SIMULATION_SEEDS=$(SIMULATION_SEEDS) SIMULATION_SEED=$(SIMULATION_SEED) \
+	    swift test --skip-build --filter 'SimulationTests'
 	CHAOS_ROUNDS=$(CHAOS_ROUNDS) CHAOS_SEED=$(CHAOS_SEED) CHAOS_JOBS=$(CHAOS_JOBS) \
 	    swift test --skip-build --filter '/Chaos/'
 

@@ -87,7 +87,7 @@ let package = Package(
         // Tests: real PostgreSQL, real processes, real sockets.
         .target(
             name: "TestSupport",
-            dependencies: ["Reactor", "Postgres", logging],
+            dependencies: ["Reactor", "Postgres", "Spool", logging],
             path: "Tests/TestSupport",
             swiftSettings: strict
         ),
@@ -129,6 +129,10 @@ let package = Package(
         tests(
             "millrace",
             ["millrace", "Reactor", "HTTP", "Postgres", "Server", "TestSupport", arguments, logging]
+        ),
+        tests(
+            "Simulation",
+            ["Ingest", "Reactor", "Events", "HTTP", "Postgres", "Spool", "TestSupport", heap, logging]
         ),
         tests("EndToEnd", ["Reactor", "HTTP", "Events", "Postgres", "TestSupport", "millrace", logging]),
         tests("Style", []),

@@ -1,9 +1,7 @@
 import Glibc
-import Reactor
-import Synchronization
-import TestSupport
-
-@testable import Spool
+package import Reactor
+package import Spool
+package import Synchronization
 
 /// A disk that keeps apart what programs see and what would survive, fails as the dice fall, and loses power
 /// before any of its calls.
@@ -11,70 +9,88 @@ import TestSupport
 /// Writes that were not synced survive a loss of power sector by sector, at random; entries of the folder in
 /// the order in which they were made, up to a random one. A sync that fails forgets what it should have
 /// written, as Linux does.
-final class ModelDisk: SpoolDisk {
-    enum Change {
+package final class ModelDisk: SpoolDisk {
+    package enum Change {
         case write([UInt8], at: Int)
         case truncate(Int)
     }
 
-    enum Entry {
+    package enum Entry {
         case add(String, Int)
         case rename(String, String)
         case remove(String)
     }
 
-    struct Image {
-        var seen: [UInt8] = []
-        var durable: [UInt8] = []
-        var unsynced: [Change] = []
+    package struct Image {
+        package var seen: [UInt8] = []
+        package var durable: [UInt8] = []
+        package var unsynced: [Change] = []
         /// Places that cannot be read any more.
-        var badRange: Range<Int>?
+        package var badRange: Range<Int>?
     }
 
     /// What goes wrong.
-    struct Faults {
+    package struct Faults {
         /// Calls until the power goes; `nil` for never.
-        var callsLeft: Int?
+        package var callsLeft: Int?
         /// One in so many calls fails with EIO, 0 for none.
-        var errorOneIn = 0
+        package var errorOneIn = 0
         /// Bytes of room; a reservation beyond gets ENOSPC.
-        var roomBytes = Int.max
+        package var roomBytes = Int.max
+
+        package init(callsLeft: Int? = nil, errorOneIn: Int = 0, roomBytes: Int = .max) {
+            self.callsLeft = callsLeft
+            self.errorOneIn = errorOneIn
+            self.roomBytes = roomBytes
+        }
     }
 
-    struct Contents {
-        var images: [Int: Image] = [:]
-        var names: [String: Int] = [:]
-        var durableNames: [String: Int] = [:]
-        var entries: [Entry] = []
-        var made = 0
-        var random: SplitMix
-        var faults = Faults()
-        var isOff = false
+    package struct Contents {
+        package var images: [Int: Image] = [:]
+        package var names: [String: Int] = [:]
+        package var durableNames: [String: Int] = [:]
+        package var entries: [Entry] = []
+        package var made = 0
+        package var random: SplitMix
+        package var faults = Faults()
+        package var isOff = false
         /// Syncs of files that were tried.
-        var syncs = 0
-        var failsNextSync = false
+        package var syncs = 0
+        package var failsNextSync = false
     }
 
-    let contents: Mutex<Contents>
+    package let contents: Mutex<Contents>
 
-    init(seed: UInt64) {
+    /// Is told of each call that changes something or fails.
+    private let onCall: @Sendable (String) -> Void
+
+    package init(seed: UInt64, onCall: @escaping @Sendable (String) -> Void = { _ in }) {
         contents = Mutex(Contents(random: SplitMix(seed: seed)))
+        self.onCall = onCall
     }
 
-    private init(_ contents: Contents) {
+    private init(_ contents: Contents, _ onCall: @escaping @Sendable (String) -> Void) {
         self.contents = Mutex(contents)
+        self.onCall = onCall
+    }
+
+    /// What the files take that programs see.
+    package var bytes: Int { contents.withLock { Self.bytes(of: $0) } }
+
+    fileprivate static func bytes(of contents: Contents) -> Int {
+        contents.names.values.reduce(0) { $0 + (contents.images[$1]?.seen.count ?? 0) }
     }
 
     static let sectorBytes = 512
 
-    func set(_ faults: Faults) { contents.withLock { $0.faults = faults } }
+    package func set(_ faults: Faults) { contents.withLock { $0.faults = faults } }
 
-    var isOff: Bool { contents.withLock { $0.isOff } }
+    package var isOff: Bool { contents.withLock { $0.isOff } }
 
     // MARK: Ends
 
     /// The disk as the next boot finds it.
-    func afterPowerLoss() -> ModelDisk {
+    package func afterPowerLoss() -> ModelDisk {
         var next = contents.withLock { $0 }
         next.names = next.durableNames
         let surviving = Int.random(in: 0...next.entries.count, using: &next.random)
@@ -90,15 +106,15 @@ final class ModelDisk: SpoolDisk {
         }
         next.isOff = false
         next.faults = Faults()
-        return ModelDisk(next)
+        return ModelDisk(next, onCall)
     }
 
     /// The disk as the next process finds it when only the last one was killed.
-    func afterKill() -> ModelDisk {
+    package func afterKill() -> ModelDisk {
         var next = contents.withLock { $0 }
         next.isOff = false
         next.faults = Faults()
-        return ModelDisk(next)
+        return ModelDisk(next, onCall)
     }
 
     private static func tear(_ change: Change, into bytes: inout [UInt8], _ random: inout SplitMix) {
@@ -147,9 +163,28 @@ final class ModelDisk: SpoolDisk {
     // MARK: Calls
 
     /// One call: it fails if the dice say so, and is the last one if the power goes now.
-    func call<Value>(
+    package func call<Value>(
         _ name: String,
         canFail: Bool = true,
+        _ body: (inout Contents) throws(SystemError) -> Value
+    ) throws(SystemError) -> Value {
+        do throws(SystemError) {
+            let value = try fallibly(name, canFail: canFail, body)
+            if Self.changing.contains(name) { onCall(name) }
+            return value
+        } catch {
+            onCall("\(error)")
+            throw error
+        }
+    }
+
+    private static let changing: Set = [
+        "create", "rename", "unlink", "pwrite", "ftruncate", "fsync", "fdatasync",
+    ]
+
+    private func fallibly<Value>(
+        _ name: String,
+        canFail: Bool,
         _ body: (inout Contents) throws(SystemError) -> Value
     ) throws(SystemError) -> Value {
         try contents.withLock { (contents: inout Contents) throws(SystemError) -> Value in
@@ -170,18 +205,18 @@ final class ModelDisk: SpoolDisk {
         }
     }
 
-    func names() throws(SystemError) -> [String] {
-        try call("readdir", canFail: false) { Array($0.names.keys) }
+    package func names() throws(SystemError) -> [String] {
+        try call("readdir", canFail: false) { $0.names.keys.sorted() }
     }
 
-    func open(_ name: String) throws(SystemError) -> any SpoolFile {
+    package func open(_ name: String) throws(SystemError) -> any SpoolFile {
         try call("open") { contents throws(SystemError) in
             guard let number = contents.names[name] else { throw SystemError(call: "open", code: ENOENT) }
             return ModelFile(disk: self, number: number)
         }
     }
 
-    func create(_ name: String) throws(SystemError) -> any SpoolFile {
+    package func create(_ name: String) throws(SystemError) -> any SpoolFile {
         try call("create") { contents throws(SystemError) in
             if contents.names[name] != nil { throw SystemError(call: "open", code: EEXIST) }
             contents.made += 1
@@ -192,7 +227,7 @@ final class ModelDisk: SpoolDisk {
         }
     }
 
-    func rename(_ name: String, to other: String) throws(SystemError) {
+    package func rename(_ name: String, to other: String) throws(SystemError) {
         try call("rename") { contents throws(SystemError) in
             guard contents.names[name] != nil else { throw SystemError(call: "rename", code: ENOENT) }
             Self.apply(.rename(name, other), to: &contents.names)
@@ -200,7 +235,7 @@ final class ModelDisk: SpoolDisk {
         }
     }
 
-    func remove(_ name: String) throws(SystemError) {
+    package func remove(_ name: String) throws(SystemError) {
         try call("unlink") { contents throws(SystemError) in
             guard contents.names[name] != nil else { throw SystemError(call: "unlink", code: ENOENT) }
             contents.names[name] = nil
@@ -208,7 +243,7 @@ final class ModelDisk: SpoolDisk {
         }
     }
 
-    func synchronize() throws(SystemError) {
+    package func synchronize() throws(SystemError) {
         try call("fsync") { contents in
             contents.durableNames = contents.names
             contents.entries = []
@@ -217,7 +252,7 @@ final class ModelDisk: SpoolDisk {
 }
 
 /// A file of a ``ModelDisk``.
-final class ModelFile: SpoolFile {
+package final class ModelFile: SpoolFile {
     private let disk: ModelDisk
     private let number: Int
 
@@ -226,11 +261,11 @@ final class ModelFile: SpoolFile {
         self.number = number
     }
 
-    func size() throws(SystemError) -> Int {
+    package func size() throws(SystemError) -> Int {
         try disk.call("fstat") { $0.images[number]?.seen.count ?? 0 }
     }
 
-    func read(at offset: Int, count: Int) throws(SystemError) -> [UInt8] {
+    package func read(at offset: Int, count: Int) throws(SystemError) -> [UInt8] {
         try disk.call("pread", canFail: false) { contents throws(SystemError) in
             let image = contents.images[number] ?? ModelDisk.Image()
             let end = min(image.seen.count, offset + count)
@@ -241,7 +276,7 @@ final class ModelFile: SpoolFile {
         }
     }
 
-    func write(_ bytes: [UInt8], at offset: Int) throws(SystemError) {
+    package func write(_ bytes: [UInt8], at offset: Int) throws(SystemError) {
         try disk.call("pwrite") { contents in
             var image = contents.images[number] ?? ModelDisk.Image()
             if image.seen.count < offset + bytes.count {
@@ -253,7 +288,7 @@ final class ModelFile: SpoolFile {
         }
     }
 
-    func synchronize() throws(SystemError) {
+    package func synchronize() throws(SystemError) {
         do throws(SystemError) {
             try disk.call("fdatasync") { contents throws(SystemError) in
                 contents.syncs += 1
@@ -276,7 +311,7 @@ final class ModelFile: SpoolFile {
         }
     }
 
-    func truncate(to size: Int) throws(SystemError) {
+    package func truncate(to size: Int) throws(SystemError) {
         try disk.call("ftruncate") { contents in
             var image = contents.images[number] ?? ModelDisk.Image()
             ModelDisk.resize(&image.seen, size)
@@ -285,10 +320,9 @@ final class ModelFile: SpoolFile {
         }
     }
 
-    func reserve(bytes: Int) throws(SystemError) {
+    package func reserve(bytes: Int) throws(SystemError) {
         try disk.call("fallocate") { contents throws(SystemError) in
-            let taken = contents.names.values.reduce(0) { $0 + (contents.images[$1]?.seen.count ?? 0) }
-            if taken + bytes > contents.faults.roomBytes {
+            if ModelDisk.bytes(of: contents) + bytes > contents.faults.roomBytes {
                 throw SystemError(call: "fallocate", code: ENOSPC)
             }
         }
