@@ -10,6 +10,18 @@ struct FlushRow: Hashable, Sendable {
     let isUndated: Bool
 }
 
+extension FlushRow {
+    init(_ event: PreparedEvent, submission: Int, position: Int) {
+        self.init(
+            submission: submission,
+            event: position,
+            key: event.key,
+            ts: event.ts,
+            isUndated: event.isUndated
+        )
+    }
+}
+
 /// A row that PostgreSQL would not take, for this SQLSTATE.
 struct RefusedRow: Equatable, Sendable {
     let row: FlushRow
@@ -63,15 +75,7 @@ struct FlushPlan: Sendable {
                     }
                 }
                 if event.isUndated { hasUndated = true }
-                rows.append(
-                    FlushRow(
-                        submission: number,
-                        event: position,
-                        key: event.key,
-                        ts: event.ts,
-                        isUndated: event.isUndated
-                    )
-                )
+                rows.append(FlushRow(event, submission: number, position: position))
             }
             verdicts.append(answers)
         }
@@ -155,8 +159,28 @@ struct FlushPlan: Sendable {
             let taken = Set(refused.map(\.row))
             rows.removeAll { taken.contains($0) }
             self.refused += refused
+            refuseRepetitions(of: refused)
         }
         for refused in self.refused { set(.refused(sqlState: refused.sqlState), of: refused.row) }
+    }
+
+    /// Refuses what was held for duplicates of these here: there is nothing that they would repeat.
+    private mutating func refuseRepetitions(of refused: [RefusedRow]) {
+        if duplicates == 0 { return }
+        var states: [Identity: String] = [:]
+        for refused in refused where !event(of: refused.row).isFresh {
+            states[event(of: refused.row).identity] = refused.sqlState
+        }
+        for (number, submission) in submissions.enumerated() {
+            for (position, event) in submission.events.enumerated() {
+                guard verdicts[number][position] == .duplicate, let state = states[event.identity]
+                else { continue }
+                duplicates -= 1
+                repeated.change(submission.account(of: event)) { $0.duplicates -= 1 }
+                let row = FlushRow(event, submission: number, position: position)
+                self.refused.append(RefusedRow(row: row, sqlState: state))
+            }
+        }
     }
 
     /// The rejects that the refused rows have become, and the submission of each.

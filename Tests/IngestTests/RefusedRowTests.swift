@@ -110,6 +110,43 @@ import Testing
         }
     }
 
+    /// Were they several, one that fails would leave what the others have counted, to be counted again when
+    /// the batch comes out of the spool.
+    @Test func `is kept in the one transaction that stores its neighbours`() async throws {
+        try await Installation.with { installation in
+            try await Self.forbidPoison(installation)
+            try await installation.withNode { node in
+                let texts = Decoded.dated(0..<5) + [Self.poison] + Decoded.dated(5..<9)
+                #expect(try await node.store(texts + ["{}"]).count { $0 == .stored } == 9)
+
+                let transactions = try await installation.number(
+                    """
+                    SELECT count(DISTINCT xmin::text) FROM
+                      (SELECT xmin FROM events UNION ALL SELECT xmin FROM rejects) rows
+                    """
+                )
+                #expect(transactions == 1)
+                #expect(try await installation.number("SELECT count(*) FROM rejects") == 2)
+            }
+        }
+    }
+
+    /// A second copy in the same batch is not in the table any more than the first.
+    @Test func `is refused as often as it is in a batch`() async throws {
+        try await Installation.with { installation in
+            try await Self.forbidPoison(installation)
+            try await installation.withNode { node in
+                let refused = Verdict.refused(sqlState: "23514")
+                let verdicts = try await node.store([Self.poison] + Decoded.dated([1]) + [Self.poison])
+                #expect(verdicts == [refused, .stored, refused])
+
+                let totals = try await installation.totals()
+                #expect(totals.stored == 1 && totals.rejected == 2 && totals.duplicates == 0)
+                #expect(try await installation.number("SELECT count(*) FROM rejects") == 2)
+            }
+        }
+    }
+
     /// What was refused is no duplicate of itself: its sender would take that for success.
     @Test func `is refused again when it is sent again, and stored once it is allowed`() async throws {
         try await Installation.with { installation in
