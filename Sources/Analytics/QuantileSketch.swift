@@ -31,21 +31,21 @@ package struct QuantileSketch: Equatable, Sendable {
     package var max: Double? { isEmpty ? nil : highest }
     package var mean: Double? { isEmpty ? nil : sum / Double(count) }
 
-    /// Adds a number.
+    /// Adds a number, `times` times.
     ///
     /// Infinities and NaN are counted in ``ignored`` and otherwise have no effect.
-    package mutating func insert(_ value: Double) {
+    package mutating func insert(_ value: Double, times: Int64 = 1) {
         guard value.isFinite else {
-            ignored = ignored.addingSaturated(1)
+            ignored = ignored.addingSaturated(times)
             return
         }
         // -0 would make the minimum depend on the order.
         let value = value == 0 ? 0 : value
         if value < lowest { lowest = value }
         if value > highest { highest = value }
-        count = count.addingSaturated(1)
-        addToSum(value)
-        tally(LogarithmicBin.key(value))
+        count = count.addingSaturated(times)
+        addToSum(value * Double(times))
+        tally(LogarithmicBin.key(value), times)
     }
 
     /// The value at rank ⌊q (count - 1)⌋ of the sorted numbers, within 1 %; `nil` when there is none.
@@ -91,12 +91,12 @@ package struct QuantileSketch: Equatable, Sendable {
         sum = Swift.min(Swift.max(sum + value, -largest), largest)
     }
 
-    private mutating func tally(_ key: Int32) {
+    private mutating func tally(_ key: Int32, _ times: Int64) {
         let position = lowerBound(key)
         if position < keys.count, keys[position] == key {
-            tallies[position] = tallies[position].addingSaturated(1)
+            tallies[position] = tallies[position].addingSaturated(times)
         } else if position == 0, keys.count == Self.binsMax {
-            tallies[0] = tallies[0].addingSaturated(1)
+            tallies[0] = tallies[0].addingSaturated(times)
         } else {
             if keys.isEmpty {
                 // Growing from 1 by doubling costs more than all the rest of a short sketch.
@@ -104,7 +104,7 @@ package struct QuantileSketch: Equatable, Sendable {
                 tallies.reserveCapacity(Self.binsReserved)
             }
             keys.insert(key, at: position)
-            tallies.insert(1, at: position)
+            tallies.insert(times, at: position)
             collapse()
         }
     }
