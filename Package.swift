@@ -94,7 +94,7 @@ let package = Package(
         tests("Reactor", ["Reactor", "CSystem", "TestSupport", "millrace"]),
         tests("HTTP", ["HTTP"]),
         tests("Events", ["Events", "TestSupport"]),
-        tests("Analytics", ["Analytics"]),
+        tests("Analytics", ["Analytics", "TestSupport"]),
         tests("Workers", ["Workers", "Reactor", "Events", "Analytics", "TestSupport", "millrace", logging]),
         tests("Postgres", ["Reactor", "Postgres", "TestSupport", "millrace", logging]),
         tests("Spool", ["Spool", "Reactor", "TestSupport", "millrace", logging]),
