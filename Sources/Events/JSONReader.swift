@@ -6,6 +6,7 @@ package enum JSONReadError: Error, Equatable, Sendable {
     case invalidString(offset: Int)
     case invalidNumber(offset: Int)
     case notAnObject
+    case notAnArray
     /// A member that the message needs is absent or of another type.
     case missing(String)
 
@@ -17,6 +18,7 @@ package enum JSONReadError: Error, Equatable, Sendable {
         case .invalidString(let offset): "invalid string in the JSON at offset \(offset)"
         case .invalidNumber(let offset): "invalid number in the JSON at offset \(offset)"
         case .notAnObject: "the JSON is not an object"
+        case .notAnArray: "the JSON is not an array"
         case .missing(let name): "there is no valid member '\(name)'"
         }
     }
@@ -46,6 +48,16 @@ package struct JSONReader {
         if reader.offset != text.count { throw .unexpectedByte(offset: reader.offset) }
         guard let object = value.object else { throw .notAnObject }
         return object
+    }
+
+    /// Returns the elements of the array that `text` is.
+    package static func array(_ text: [UInt8]) throws(JSONReadError) -> [JSONValue] {
+        var reader = JSONReader(text)
+        let value = try reader.value()
+        reader.skipSpace()
+        if reader.offset != text.count { throw .unexpectedByte(offset: reader.offset) }
+        guard case .array(let elements) = value else { throw .notAnArray }
+        return elements
     }
 
     /// Returns the string whose escaped text, without its quotes, is `text`; `nil` if it is none.

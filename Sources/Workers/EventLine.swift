@@ -23,6 +23,8 @@ struct EventLine: Sendable {
     var subject: QuotedRange?
     /// The JSON text of the event's data; absent for null.
     var data: Range<Int>?
+    /// The JSON text of an array: what an analysis asks of the data, in its place.
+    var fields: Range<Int>?
 
     var hasEscapes: Bool { type.hasEscapes || source.hasEscapes || subject?.hasEscapes == true }
 }
@@ -77,6 +79,7 @@ struct EventLineReader {
                 hasSource = true
             case .subject: event.subject = try isNull(body) ? nil : string(body)
             case .data: event.data = try isNull(body) ? nil : value(body)
+            case .fields: event.fields = try value(body)
             case .other: _ = try value(body)
             }
             skipSpace(body)
@@ -90,7 +93,7 @@ struct EventLineReader {
 
     /// The members that matter, told apart by length and first byte before anything is compared.
     private enum Member {
-        case time, type, source, subject, data, other
+        case time, type, source, subject, data, fields, other
 
         init(_ body: Span<UInt8>, _ range: Range<Int>) {
             let candidate: (Member, StaticString)
@@ -98,6 +101,7 @@ struct EventLineReader {
             case 2: candidate = (.time, "ts")
             case 4 where body[range.lowerBound] == UInt8(ascii: "d"): candidate = (.data, "data")
             case 4: candidate = (.type, "type")
+            case 6 where body[range.lowerBound] == UInt8(ascii: "f"): candidate = (.fields, "fields")
             case 6: candidate = (.source, "source")
             case 7: candidate = (.subject, "subject")
             default:

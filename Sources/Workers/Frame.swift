@@ -37,7 +37,8 @@ package struct FrameType: RawRepresentable, Hashable, Sendable {
     package var isCritical: Bool { rawValue & 0x80 != 0 }
 }
 
-/// One whole message: its chunks, if there were several, put together.
+/// One whole message, its chunks put together if there were several; or a single chunk, for those who read
+/// or write a message piece by piece.
 package struct Frame: Equatable, Sendable {
     package var type: FrameType
     /// Chosen by the supervisor for each dispatch; a reply repeats it.
@@ -45,6 +46,8 @@ package struct Frame: Equatable, Sendable {
     /// A JSON object's text, not looked at yet; may be empty.
     package var header: [UInt8]
     package var body: [UInt8]
+    /// Whether more chunks of the message follow.
+    package var hasMore = false
 
     package init(_ type: FrameType, sequence: UInt32, header: [UInt8] = [], body: [UInt8] = []) {
         self.type = type

@@ -14,6 +14,9 @@ package struct FrameDecoder: Sendable {
     }
 
     package var limits: FrameLimits
+    /// Whether a chunk comes out as it is, with ``Frame/hasMore``, and is not kept for the rest of its
+    /// message: for messages that are longer than anybody wants to hold.
+    package var givesChunks = false
     private var stage = Stage.prefix
     private var prefix: [UInt8] = []
     private var current = Frame(FrameType(rawValue: 0), sequence: 0)
@@ -102,6 +105,11 @@ package struct FrameDecoder: Sendable {
         current.header = []
         current.body = []
         let hasMore = flags & Frame.flagMoreChunks != 0
+        if givesChunks {
+            var chunk = frame
+            chunk.hasMore = hasMore
+            return chunk
+        }
         guard let first = open, first.type == frame.type, first.sequence == frame.sequence else {
             if !hasMore { return frame }
             open = frame

@@ -8,7 +8,7 @@ package struct FrameEncoder: Sendable {
         self.bodyBytesMax = min(bodyBytesMax, FrameLimits.bodyBytesHardMax)
     }
 
-    /// Appends one message to `output`, in as many frames as its body needs.
+    /// Appends one message, or a piece of one, to `output`, in as many frames as its body needs.
     package func append(_ frame: Frame, to output: inout [UInt8]) {
         precondition(frame.header.count <= FrameLimits().headerBytesMax, "headers are ours and short")
         var header = frame.header
@@ -17,7 +17,7 @@ package struct FrameEncoder: Sendable {
         repeat {
             let chunk = rest.prefix(bodyBytesMax)
             rest = rest.dropFirst(chunk.count)
-            let flags = rest.isEmpty ? 0 : Frame.flagMoreChunks
+            let flags = rest.isEmpty && !frame.hasMore ? 0 : Frame.flagMoreChunks
             appendBigEndian(UInt64(chunk.count), bytes: 4, to: &output)
             output.append(frame.type.rawValue)
             output.append(flags)

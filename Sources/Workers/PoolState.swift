@@ -166,16 +166,21 @@ package struct PoolState: Sendable {
         }
     }
 
-    /// Stops a job that is queued or running.
-    package mutating func cancel(_ ticket: Ticket, now: Duration) -> [Action] {
+    /// Stops a job that is queued or running; it ends for this cause: `cancelled`, or `drained` to be given
+    /// back.
+    package mutating func cancel(
+        _ ticket: Ticket,
+        cause: FailureCause = .cancelled,
+        now: Duration
+    ) -> [Action] {
         if let index = queue.firstIndex(where: { $0.ticket == ticket }) {
             queue.remove(at: index)
-            return [.settle(ticket, .failed(.cancelled, reason: "cancelled before it ran"))]
+            return [.settle(ticket, .failed(cause, reason: "cancelled before it ran"))]
         }
         guard let index = slots.firstIndex(where: { $0.run?.ticket == ticket }),
             case .busy(var run) = slots[index].phase
         else { return [] }
-        return stop(&run, in: index, cause: .cancelled, reason: .user, grace: limits.cancelGrace, now: now)
+        return stop(&run, in: index, cause: cause, reason: .user, grace: limits.cancelGrace, now: now)
     }
 
     // MARK: The pool's life

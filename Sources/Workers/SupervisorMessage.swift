@@ -4,7 +4,8 @@ package import Events
 package enum SupervisorMessage: Equatable, Sendable {
     case hello(Hello)
     case job(JobOrder)
-    case cancel(CancelReason)
+    /// Of the job that was dispatched with this sequence number.
+    case cancel(sequence: UInt32, CancelReason)
     case ping(n: Int64)
     case drain
     /// A frame of a type that this version does not know and may skip.
@@ -54,7 +55,16 @@ extension SupervisorMessage {
         ]
         if let parameters = job.parameters { members["params"] = parameters }
         if let trace = job.trace { members["traceparent"] = .string(trace) }
-        return Frame(.job, sequence: sequence, header: JSONValue.object(members).bytes, body: job.body)
+        var frame = Frame(.job, sequence: sequence, header: JSONValue.object(members).bytes, body: job.body)
+        frame.hasMore = job.feed != nil
+        return frame
+    }
+
+    /// Returns a further piece of a job's body; the last one is empty.
+    static func pieceFrame(sequence: UInt32, piece: [UInt8], isLast: Bool) -> Frame {
+        var frame = Frame(.job, sequence: sequence, body: piece)
+        frame.hasMore = !isLast
+        return frame
     }
 
     /// Returns the frame of any message but a job.
@@ -113,7 +123,8 @@ extension SupervisorMessage {
                 )
             )
         case .cancel:
-            self = .cancel(header["reason"]?.string.flatMap(CancelReason.init) ?? .user)
+            let sequence = header["seq"]?.integer.flatMap { UInt32(exactly: $0) } ?? frame.sequence
+            self = .cancel(sequence: sequence, header["reason"]?.string.flatMap(CancelReason.init) ?? .user)
         case .ping: self = .ping(n: header["n"]?.integer ?? 0)
         case .drain: self = .drain
         default:

@@ -21,6 +21,8 @@ package struct WorkerJob: Sendable {
     package var parameters: JSONValue?
     /// The trace that it belongs to, as `traceparent` (W3C Trace Context).
     package var trace: String?
+    /// Where the rest of the body comes from, for a body that nobody could hold.
+    package var feed: (any JobFeed)?
 
     package init(
         id: Int64,
@@ -35,7 +37,8 @@ package struct WorkerJob: Sendable {
         encoding: String = "ndjson",
         body: [UInt8] = [],
         parameters: JSONValue? = nil,
-        trace: String? = nil
+        trace: String? = nil,
+        feed: (any JobFeed)? = nil
     ) {
         self.id = id
         self.token = token
@@ -50,6 +53,7 @@ package struct WorkerJob: Sendable {
         self.body = body
         self.parameters = parameters
         self.trace = trace
+        self.feed = feed
     }
 }
 
@@ -61,6 +65,22 @@ extension WorkerJob {
     package static func traceID(in trace: String) -> Substring? {
         trace.split(separator: "-", maxSplits: 2).dropFirst().first
     }
+}
+
+/// The body of a job in pieces, each of which is asked for when the worker has taken the one before.
+///
+/// So the pipe holds it up: a feed, the pool and the worker each have one piece at a time.
+package protocol JobFeed: Sendable {
+    /// The next piece; not asked for again after the end, a failure or the end of the job.
+    func next() async -> FeedPiece
+}
+
+/// What a ``JobFeed`` gives.
+package enum FeedPiece: Equatable, Sendable {
+    case bytes([UInt8])
+    case end
+    /// The job cannot be fed just now; it is given back through no fault of its own.
+    case failed(reason: String)
 }
 
 /// Why a job did not give a result; the queue decides by it what happens next.

@@ -1,3 +1,4 @@
+import Analytics
 import Glibc
 import Reactor
 
@@ -15,8 +16,27 @@ package struct WorkerLoop: ~Copyable {
     private var encoder = FrameEncoder()
     private var output: [UInt8] = []
     private var resultsUntilMemory = 0
+    /// The job whose body comes in pieces.
+    private var open: OpenJob?
 
     private static let readChunkBytes = 256 << 10
+    /// A job between its first piece and its last.
+    private enum OpenJob {
+        /// Is put together and run as a whole.
+        case whole(Frame)
+        /// Takes each piece as it comes.
+        case analysis(AnalysisWork, token: Int64, sequence: UInt32)
+        /// Has been answered; what comes of it is read past.
+        case answered(sequence: UInt32)
+
+        var sequence: UInt32 {
+            switch self {
+            case .whole(let frame): frame.sequence
+            case .analysis(_, _, let sequence), .answered(let sequence): sequence
+            }
+        }
+    }
+
     /// Results between two that say how much memory the worker has: reading it costs as much as a small job.
     private static let resultsBetweenMemory = 100
 
@@ -76,6 +96,12 @@ package struct WorkerLoop: ~Copyable {
 
     /// Answers one frame; returns an exit code when it was the last.
     private mutating func handle(_ frame: Frame) -> CInt? {
+        if frame.type == .job, let open, open.sequence == frame.sequence { return go(on: open, with: frame) }
+        if frame.hasMore { return begin(frame) }
+        return answer(frame)
+    }
+
+    private mutating func answer(_ frame: Frame) -> CInt? {
         let sequence = frame.sequence
         let message: SupervisorMessage
         do throws(MessageError) {
@@ -90,8 +116,89 @@ package struct WorkerLoop: ~Copyable {
         case .drain:
             _ = send(.bye(reason: "drain"), sequence)
             return Exit.done
-        // A job that is being worked on keeps this thread from reading; a CANCEL that is read comes too late.
-        case .cancel, .unknown: return nil
+        case .cancel(let cancelled, _): return cancel(cancelled)
+        case .unknown: return nil
+        }
+    }
+
+    /// A job that is whole keeps this thread from reading, and a CANCEL that is read then comes too late;
+    /// one that comes in pieces stops between two of them.
+    private mutating func cancel(_ sequence: UInt32) -> CInt? {
+        guard case .analysis(_, let token, sequence)? = open else { return nil }
+        open = .answered(sequence: sequence)
+        return send(.fail(token: token, cause: .cancelled, message: "cancelled"), sequence)
+    }
+
+    // MARK: Jobs in pieces
+
+    /// The first of several pieces.
+    private mutating func begin(_ frame: Frame) -> CInt? {
+        let message: SupervisorMessage
+        do throws(MessageError) {
+            message = try SupervisorMessage(frame)
+        } catch {
+            return complain(error.detail)
+        }
+        guard case .job(let job) = message, isAnalysis(job.kind) else {
+            open = .whole(frame)
+            return nil
+        }
+        return begin(job, frame.sequence) ?? open.flatMap { go(on: $0, with: frame) }
+    }
+
+    private func isAnalysis(_ kind: String) -> Bool { Analysis.kinds.contains { $0.name == kind } }
+
+    private mutating func begin(_ job: JobOrder, _ sequence: UInt32) -> CInt? {
+        do throws(AnalysisWork.Failure) {
+            let work = try AnalysisWork(kind: job.kind, parameters: job.parameters)
+            open = work.map { .analysis($0, token: job.token, sequence: sequence) }
+            return nil
+        } catch {
+            open = .answered(sequence: sequence)
+            return send(.fail(token: job.token, cause: .permanent, message: error.description), sequence)
+        }
+    }
+
+    /// Another piece of the open job, maybe its last.
+    private mutating func go(on job: OpenJob, with frame: Frame) -> CInt? {
+        // Taken out, so that the state has one owner and is changed in place.
+        open = nil
+        switch job {
+        case .answered: if frame.hasMore { open = job }
+        case .whole(var whole):
+            if frame.body.count > FrameLimits.bodyBytesHardMax - whole.body.count {
+                return complain(FrameError.messageTooLong(limit: FrameLimits.bodyBytesHardMax).detail)
+            }
+            whole.body += frame.body
+            whole.hasMore = frame.hasMore
+            if !frame.hasMore { return answer(whole) }
+            open = .whole(whole)
+        case .analysis(let work, let token, let sequence):
+            return go(on: work, token, sequence, with: frame)
+        }
+        return nil
+    }
+
+    private mutating func go(
+        on work: consuming AnalysisWork,
+        _ token: Int64,
+        _ sequence: UInt32,
+        with frame: Frame
+    ) -> CInt? {
+        do throws(AnalysisWork.Failure) {
+            var work = work
+            try work.add(frame.body)
+            if frame.hasMore {
+                let progress = work.progress
+                open = .analysis(work, token: token, sequence: sequence)
+                return send(.progress(token: token, done: progress.done, total: progress.total), sequence)
+            }
+            let body = try work.finish()
+            let memory = ProcessMemory.residentBytes()
+            return send(.result(token: token, encoding: "json", body: body, residentBytes: memory), sequence)
+        } catch {
+            if frame.hasMore { open = .answered(sequence: sequence) }
+            return send(.fail(token: token, cause: .permanent, message: error.description), sequence)
         }
     }
 
@@ -102,9 +209,11 @@ package struct WorkerLoop: ~Copyable {
         }
         encoder = FrameEncoder(bodyBytesMax: hello.frameBytesMax)
         decoder.limits.bodyBytesMax = min(hello.frameBytesMax, FrameLimits.bodyBytesHardMax)
-        decoder.limits.messageBytesMax = FrameLimits.bodyBytesHardMax
+        decoder.givesChunks = true
         var reply = WorkerMessage.HelloOK()
-        reply.kinds = [RollupKind.name] + (faults == nil ? [] : FaultKind.names)
+        reply.capabilities = ["cancel", "progress"].filter(hello.capabilities.contains)
+        reply.kinds =
+            [RollupKind.name] + Analysis.kinds.map { $0.name } + (faults == nil ? [] : FaultKind.names)
         reply.language = "swift"
         return send(.helloOK(reply), sequence)
     }
@@ -113,6 +222,11 @@ package struct WorkerLoop: ~Copyable {
         if let faults, FaultKind.names.contains(job.kind) {
             let bytes = faults.run(job, sequence)
             return channel.write(bytes) ? nil : Exit.done
+        }
+        if isAnalysis(job.kind) {
+            var whole = Frame(.job, sequence: sequence)
+            whole.body = job.body
+            return begin(job, sequence) ?? open.flatMap { go(on: $0, with: whole) }
         }
         guard job.kind == RollupKind.name, job.encoding == "ndjson" else {
             let text = "kind '\(job.kind)' with encoding '\(job.encoding)' is unknown here"

@@ -31,6 +31,11 @@ package actor WorkerPool {
         let job: WorkerJob
         let continuation: CheckedContinuation<WorkerOutcome, Never>
         var sequence: UInt32 = 0
+        var generation = 0
+        /// Whether its body has not come to its end yet.
+        var isFed = false
+        /// Why its feed has failed.
+        var feedFailure: String?
         var startedAt = Duration.zero
         var done: Int64?
         var total: Int64?
@@ -183,12 +188,56 @@ package actor WorkerPool {
         guard let job = pending[ticket]?.job else { return }
         pending[ticket]?.sequence = sequence
         pending[ticket]?.startedAt = now
+        pending[ticket]?.generation = generation
         running[generation] = ticket
         send(SupervisorMessage.frame(for: job, sequence: sequence), to: generation)
+        guard let feed = job.feed else { return }
+        pending[ticket]?.isFed = true
+        // Ends with the feed or with the job.
+        Task(executorPreference: loop) { await self.feed(ticket, from: feed) }
+    }
+
+    /// Hands the body on piece by piece, as fast as the worker takes it.
+    private func feed(_ ticket: PoolState.Ticket, from feed: any JobFeed) async {
+        while let generation = pending[ticket]?.generation, let process = processes[generation] {
+            await process.drained()
+            // A feed that always has something and a worker that takes it at once must not keep the loop.
+            await loop.nextTurn()
+            if pending[ticket]?.isFed != true { return }
+            let piece = await feed.next()
+            // It may have been settled meanwhile.
+            guard let job = pending[ticket], job.isFed else { return }
+            switch piece {
+            case .bytes(let bytes):
+                let frame = SupervisorMessage.pieceFrame(sequence: job.sequence, piece: bytes, isLast: false)
+                send(frame, to: generation)
+            case .end: return endFeed(ticket)
+            case .failed(let reason):
+                pending[ticket]?.feedFailure = reason
+                perform(state.cancel(ticket, cause: .drained, now: now))
+                return endFeed(ticket)
+            }
+        }
+    }
+
+    /// Ends the message that the body is: the next job's must not begin inside it.
+    private func endFeed(_ ticket: PoolState.Ticket) {
+        guard let job = pending[ticket], job.isFed else { return }
+        pending[ticket]?.isFed = false
+        let frame = SupervisorMessage.pieceFrame(sequence: job.sequence, piece: [], isLast: true)
+        send(frame, to: job.generation)
     }
 
     private func settle(_ ticket: PoolState.Ticket, _ outcome: WorkerOutcome) {
+        let isIncomplete = pending[ticket]?.isFed == true
+        endFeed(ticket)
         guard let job = pending.removeValue(forKey: ticket) else { return }
+        var outcome = outcome
+        if let reason = job.feedFailure {
+            outcome = .failed(cause: .drained, message: reason)
+        } else if isIncomplete, case .result = outcome {
+            outcome = .failed(cause: .error, message: "it answered before it had all of the events")
+        }
         metrics.jobs.increment()
         if job.sequence != 0 { metrics.jobSeconds.recordNanoseconds((now - job.startedAt).nanoseconds) }
         job.continuation.resume(returning: outcome)

@@ -25,6 +25,7 @@ final class WorkerProcess {
     /// Frames that the pipe has not taken yet, from `outboxStart` on.
     private var outbox: [UInt8] = []
     private var outboxStart = 0
+    private var drainWaiters: [CheckedContinuation<Void, Never>] = []
 
     private static let firstBytesMax = 200
     /// An outbox up to this size is kept between frames, for jobs of a thousand events.
@@ -74,6 +75,7 @@ final class WorkerProcess {
     /// Closes all pipes; the reads that wait end.
     func close() {
         requests.close()
+        discardOutbox()
         closeReplies()
         output.close()
     }
@@ -152,7 +154,22 @@ final class WorkerProcess {
         return true
     }
 
+    /// Returns when the pipe has taken all that was sent, or takes nothing any more.
+    func drained() async {
+        if outboxStart == outbox.count { return }
+        await withCheckedContinuation { continuation in
+            if outboxStart == outbox.count {
+                continuation.resume()
+            } else {
+                drainWaiters.append(continuation)
+            }
+        }
+    }
+
     private func discardOutbox() {
+        let waiters = drainWaiters
+        drainWaiters = []
+        defer { for waiter in waiters { waiter.resume() } }
         outboxStart = 0
         // The one big frame of a big job must not stay allocated for the worker's life.
         outbox.removeAll(keepingCapacity: outbox.capacity <= Self.outboxBytesKept)

@@ -36,7 +36,7 @@ import Testing
         #expect(try SupervisorMessage(SupervisorMessage.pingFrame(n: 3)) == .ping(n: 3))
         #expect(
             try SupervisorMessage(SupervisorMessage.cancelFrame(sequence: 1, reason: .drain))
-                == .cancel(.drain)
+                == .cancel(sequence: 1, .drain)
         )
         #expect(try SupervisorMessage(SupervisorMessage.drainFrame) == .drain)
         var hello = SupervisorMessage.Hello()
