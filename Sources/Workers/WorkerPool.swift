@@ -203,7 +203,8 @@ package actor WorkerPool {
             await process.drained()
             // A feed that always has something and a worker that takes it at once must not keep the loop.
             await loop.nextTurn()
-            if pending[ticket]?.isFed != true { return }
+            // What is read for a worker that is gone is for nobody; its exit settles the job.
+            if pending[ticket]?.isFed != true || process.isDeaf { return }
             let piece = await feed.next()
             // It may have been settled meanwhile.
             guard let job = pending[ticket], job.isFed else { return }

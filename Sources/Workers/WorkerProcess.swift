@@ -25,6 +25,8 @@ final class WorkerProcess {
     /// Frames that the pipe has not taken yet, from `outboxStart` on.
     private var outbox: [UInt8] = []
     private var outboxStart = 0
+    /// Whether the pipe takes nothing any more: the worker is gone, or about to be.
+    private(set) var isDeaf = false
     private var drainWaiters: [CheckedContinuation<Void, Never>] = []
 
     private static let firstBytesMax = 200
@@ -128,6 +130,7 @@ final class WorkerProcess {
         do throws(StreamError) {
             outboxStart += try requests.tryWrite(outbox, from: outboxStart)
         } catch {
+            isDeaf = true
             discardOutbox()
             return .gone
         }
@@ -147,6 +150,7 @@ final class WorkerProcess {
                 outboxStart += try requests.tryWrite(outbox, from: outboxStart)
             }
         } catch {
+            isDeaf = true
             discardOutbox()
             return false
         }
