@@ -13,6 +13,7 @@ extension Migration {
         embedded(7, "spools", PackageResources._007_spools_sql),
         embedded(8, "accounts", PackageResources._008_accounts_sql),
         embedded(9, "levels", PackageResources._009_levels_sql),
+        embedded(10, "analyses", PackageResources._010_analyses_sql),
     ]
 
     private static func embedded(_ version: Int, _ name: String, _ bytes: [UInt8]) -> Migration {

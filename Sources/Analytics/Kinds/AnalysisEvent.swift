@@ -37,6 +37,13 @@ package struct AnalysisNeeds: Equatable, Sendable {
     package var source: String?
     /// JSON pointers into an event's data.
     package var fields: [String]
+
+    package init(range: Range<Int64>, types: [String] = [], source: String? = nil, fields: [String] = []) {
+        self.range = range
+        self.types = types
+        self.source = source
+        self.fields = fields
+    }
 }
 
 /// A scalar of an event's data.

@@ -35,7 +35,7 @@ package struct AnomaliesKind: AnalysisKind {
             "season",
             .duration(1_000_000...31_536_000_000_000),
             .optional,
-            "A multiple of the step after which it repeats itself; left out: a week or a day, if the range has three."
+            "A multiple of the step; left out, it is a week or a day, if the range has three of it."
         ),
         Parameter("threshold", .number(1...1_000), .standard(4), "The least score of an anomaly."),
         Parameter("limit", .integer(1...Int64(AnalysisLimits.rowsMax)), .standard(100), "How many to list."),
