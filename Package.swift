@@ -65,7 +65,13 @@ let package = Package(
             "Ingest",
             ["Reactor", "HTTP", "Events", "Postgres", "Spool", "Server", crypto, deque, logging, metrics]
         ),
-        library("Jobs", ["Reactor", "Events", "Analytics", "Postgres", "Workers", deque, logging, metrics]),
+        library(
+            "Jobs",
+            [
+                "Reactor", "HTTP", "Events", "Analytics", "Postgres", "Workers", "Server", deque, logging,
+                metrics,
+            ]
+        ),
         library(
             "Insight",
             ["Reactor", "HTTP", "Events", "Postgres", "Server", "Analytics", logging, metrics],
@@ -110,8 +116,8 @@ let package = Package(
         tests(
             "Jobs",
             [
-                "Jobs", "Reactor", "Events", "Analytics", "Postgres", "Workers", "TestSupport", "millrace",
-                logging,
+                "Jobs", "Reactor", "HTTP", "Events", "Analytics", "Postgres", "Workers", "Server",
+                "TestSupport", "millrace", logging,
             ]
         ),
         tests(

@@ -39,6 +39,8 @@ package struct Housekeeper: Sendable {
             try await connection.ensureConnected(deadline: deadline)
             let dropped = try await dropOutcomes(on: connection, deadline: deadline)
             if !dropped.isEmpty { logger.info("dropped outcomes", metadata: ["partitions": "\(dropped)"]) }
+            let days = "\(limits.housekeeping.outcomeDays)"
+            _ = try await connection.query(AnalysisStore.trimSQL, [days], deadline: deadline)
             if try await rotateKeys(on: connection, deadline: deadline) {
                 logger.info("rotated the generations of event keys")
             }

@@ -108,10 +108,13 @@ package struct JobQueue: Sendable {
 
     // MARK: Leases
 
-    /// The leases that the database says this epoch holds.
-    package func leases(of epoch: String) async throws(PostgresError) -> [LeaseID] {
-        let sql = "SELECT id, token FROM jobs WHERE state = 2 AND epoch = $1::uuid ORDER BY id"
-        return try await run(sql, [epoch]).rows.compactMap { Self.lease($0[0], $0[1]) }
+    /// The leases of a queue's jobs that the database says this epoch holds.
+    package func leases(
+        of epoch: String,
+        queue: String = "rollup"
+    ) async throws(PostgresError) -> [LeaseID] {
+        let sql = "SELECT id, token FROM jobs WHERE state = 2 AND epoch = $1::uuid AND queue = $2 ORDER BY id"
+        return try await run(sql, [epoch, queue]).rows.compactMap { Self.lease($0[0], $0[1]) }
     }
 
     /// Leases whose holder is gone (`lost`) or has lost track (`timeout`).

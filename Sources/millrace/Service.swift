@@ -166,6 +166,7 @@ struct Service {
         var router = Router()
         node.ingest.add(to: &router)
         node.rejects.add(to: &router)
+        node.analyses.routes.add(to: &router)
         reading.routes.add(to: &router)
         keys.routes.add(to: &router)
         return router

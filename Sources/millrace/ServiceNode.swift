@@ -13,6 +13,7 @@ import Workers
 struct ServiceNode: Sendable {
     let ingest: IngestRoute
     let rejects: RejectRoutes
+    let analyses: AnalysisService
     private let rejectStore: RejectStore
     private let ingestor: Ingestor
     private let jobs: JobsService
@@ -33,7 +34,7 @@ struct ServiceNode: Sendable {
         logger: Logger,
         onFenced: @escaping @Sendable () -> Void
     ) async throws(ServiceFailure) -> ServiceNode {
-        let pool = try await startPool(configuration, loop: loop, logger: logger)
+        let pool = try await startPool(configuration, size: configuration.workers, loop: loop, logger: logger)
         let jobs: JobsService
         do throws(PostgresError) {
             jobs = try await JobsService.register(
@@ -60,6 +61,8 @@ struct ServiceNode: Sendable {
         let ingestor = Ingestor(settings, hooks: hooks, loop: loop, logger: logger)
         await ingestor.start()
         await jobs.start()
+        let epoch = jobs.registration.epoch
+        let analyses = try await startAnalyses(configuration, database, epoch, loop: loop, logger: logger)
         let keeper = RejectKeeper(
             daysMax: configuration.rejectsDaysMax,
             bytesMax: configuration.rejectsBytesMax,
@@ -73,12 +76,33 @@ struct ServiceNode: Sendable {
         return ServiceNode(
             ingest: IngestRoute(ingestor, settings),
             rejects: RejectRoutes(ingestor, settings, store: rejectStore),
+            analyses: analyses,
             rejectStore: rejectStore,
             ingestor: ingestor,
             jobs: jobs,
             pool: pool,
             upkeep: upkeep
         )
+    }
+
+    private static func startAnalyses(
+        _ configuration: ServiceConfiguration,
+        _ database: ServiceDatabase,
+        _ epoch: String,
+        loop: EventLoop,
+        logger: Logger
+    ) async throws(ServiceFailure) -> AnalysisService {
+        let analyses = AnalysisService(
+            database.configuration,
+            epoch: epoch,
+            node: configuration.name,
+            // Of its own, so that neither rollups nor whoever waits for them wait for an analysis.
+            pool: try await startPool(configuration, size: 1, loop: loop, logger: logger),
+            loop: loop,
+            logger: logger
+        )
+        await analyses.start()
+        return analyses
     }
 
     private static func ingestSettings(
@@ -98,12 +122,13 @@ struct ServiceNode: Sendable {
 
     private static func startPool(
         _ configuration: ServiceConfiguration,
+        size: Int,
         loop: EventLoop,
         logger: Logger
     ) async throws(ServiceFailure) -> WorkerPool {
         do throws(SystemError) {
             var settings = WorkerPoolConfiguration.builtIn(
-                size: configuration.workers,
+                size: size,
                 millrace: try Machine.programPath()
             )
             let variables = try Machine.environment()
@@ -159,6 +184,7 @@ struct ServiceNode: Sendable {
     func stop(deadline: Deadline) async {
         upkeep.cancel()
         await rejectStore.close()
+        await analyses.stop()
         await ingestor.stop()
         await jobs.stop(deadline: deadline)
         await upkeep.value
