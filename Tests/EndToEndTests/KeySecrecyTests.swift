@@ -147,7 +147,8 @@ extension `End to end` {
         let own = try #require(processes.first { $0.pid == pid })
         #expect(secrets.contains { own.environment.contains($0) }, "else the look at environments is blind")
         let children = processes.filter { $0.parent == pid }
-        #expect(children.count { $0.commandLine.contains("worker") } == 2)
+        // Two for the rollups, one for analyses.
+        #expect(children.count { $0.commandLine.contains("worker") } == 3)
         for child in children {
             #expect(!child.environment.isEmpty)
             for secret in secrets {

@@ -25,7 +25,7 @@ struct RankingQuery: Equatable, Sendable {
     let column: Column
     let type: String?
     let source: String?
-    /// Microseconds since 1970; of the events' `time`. Whole minutes, but for subjects.
+    /// Microseconds since 1970, of the events' time; whole minutes, but for subjects.
     let from: Int64
     /// Exclusive.
     let to: Int64
