@@ -180,6 +180,18 @@ import Testing
         #expect(found == written)
     }
 
+    /// The folder, once whoever had it has let go: a closed spool may still be preparing a spare segment.
+    private static func folder(_ path: String) async throws -> LockedFolder {
+        while true {
+            do throws(SystemError) {
+                return try LockedFolder(path: path)
+            } catch {
+                if error.call != "flock" { throw error }
+            }
+            await Task.yield()
+        }
+    }
+
     private static func with<Value>(
         _ path: String,
         _ threads: TestSpool,
@@ -187,7 +199,7 @@ import Testing
     ) async throws -> Value {
         var limits = TestSpool.limits
         limits.bytesMax = 20 * limits.segmentBytes
-        let spool = try await threads.open(try LockedFolder(path: path), limits: limits)
+        let spool = try await threads.open(try await folder(path), limits: limits)
         do {
             let value = try await body(spool)
             await spool.close()
