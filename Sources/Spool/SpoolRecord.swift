@@ -141,7 +141,9 @@ struct RecordHeader: Equatable {
 
 extension [UInt8] {
     /// Appends the integer's bytes, the lowest first.
-    package mutating func append(littleEndian value: some FixedWidthInteger) {
+    ///
+    /// Inlined into other targets, where it would be a dozen calls by witness a byte.
+    @inlinable package mutating func append(littleEndian value: some FixedWidthInteger) {
         for index in 0..<value.bitWidth / 8 { append(UInt8(truncatingIfNeeded: value >> (8 * index))) }
     }
 }
