@@ -46,6 +46,11 @@ package enum Timestamp {
         return output
     }
 
+    /// What ``format(_:)`` returns, as a string.
+    package static func text(_ microseconds: Int64) -> String {
+        String(decoding: format(microseconds), as: UTF8.self)
+    }
+
     /// Appends what ``format(_:)`` returns.
     package static func append(_ microseconds: Int64, to output: inout [UInt8]) {
         let value = min(max(microseconds, range.lowerBound), range.upperBound)

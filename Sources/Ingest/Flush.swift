@@ -115,7 +115,7 @@ final class Flush {
         let times = Set(rejecting.map(\.receivedAt))
         do throws(PostgresError) {
             for time in times.sorted() {
-                let text = String(decoding: Timestamp.format(time), as: UTF8.self)
+                let text = Timestamp.text(time)
                 _ = try await connection.query("SELECT make_reject_day($1)", [text], deadline: deadline)
             }
         } catch {

@@ -171,7 +171,7 @@ enum FlushStatement: Sendable {
             return "counts"
         }
         let numbers = replay.rejects.map { "\($0.n)" }.joined(separator: ",")
-        let times = replay.rejects.map { String(decoding: Timestamp.format($0.receivedAt), as: UTF8.self) }
+        let times = replay.rejects.map { Timestamp.text($0.receivedAt) }
         return """
             CASE WHEN counts THEN take_rejects('{\(numbers)}', '{\(times.joined(separator: ","))}',
               \(quoted(replay.actor)), \(quoted(requestID.text))) END
@@ -217,7 +217,7 @@ enum FlushStatement: Sendable {
     private static func quoted(_ text: String) -> String { "'\(text.replacing("'", with: "''"))'" }
 
     private static func literal(_ microseconds: Int64) -> String {
-        "'\(String(decoding: Timestamp.format(microseconds), as: UTF8.self))'::timestamptz"
+        "'\(Timestamp.text(microseconds))'::timestamptz"
     }
 }
 

@@ -48,7 +48,7 @@ package struct EventReader: Sendable {
 
     private static func timestamp(_ microseconds: Int64) -> String {
         let bounded = min(max(microseconds, Timestamp.range.lowerBound), Timestamp.range.upperBound)
-        return String(decoding: Timestamp.format(bounded), as: UTF8.self)
+        return Timestamp.text(bounded)
     }
 
     private static let sql = """

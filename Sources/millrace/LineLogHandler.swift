@@ -140,7 +140,7 @@ struct LogEntry {
         return Array((line + "\n").utf8)
     }
 
-    private var timeText: String { String(decoding: Timestamp.format(microseconds), as: UTF8.self) }
+    private var timeText: String { Timestamp.text(microseconds) }
 
     private static func quoted(_ text: String) -> String {
         var json = JSONWriter()

@@ -30,7 +30,7 @@ struct FlushAccounts: Equatable, Sendable {
     /// The arrays as literals.
     var columns: Columns {
         // Neither times nor routes hold what would have to be quoted.
-        let times = shares.map { String(decoding: Timestamp.format($0.account.minute), as: UTF8.self) }
+        let times = shares.map { Timestamp.text($0.account.minute) }
         let routes = shares.map(\.account.route.rawValue)
         let numbers = shares.map(Self.numbers)
         func column(_ index: Int) -> String { literal(numbers.map { "\($0[index])" }) }

@@ -29,8 +29,8 @@ struct RejectFilter: Equatable, Sendable {
             parameters.append(Self.list(ids))
             conditions.append("n = ANY ($\(parameters.count)::bigint[])")
         }
-        if let from { add("received_at >=", Self.text(from), as: "timestamptz") }
-        if let to { add("received_at <", Self.text(to), as: "timestamptz") }
+        if let from { add("received_at >=", Timestamp.text(from), as: "timestamptz") }
+        if let to { add("received_at <", Timestamp.text(to), as: "timestamptz") }
         return conditions.isEmpty ? "true" : conditions.joined(separator: " AND ")
     }
 
@@ -39,17 +39,13 @@ struct RejectFilter: Equatable, Sendable {
         "{" + numbers.map { "\($0)" }.joined(separator: ",") + "}"
     }
 
-    private static func text(_ time: Int64) -> String {
-        String(decoding: Timestamp.format(time), as: UTF8.self)
-    }
-
     /// For the audit trail.
     var json: JSONValue {
         var members: [String: JSONValue] = [:]
         if let code { members["code"] = .string(code.rawValue) }
         if let ids { members["ids"] = .array(ids.map { .integer($0) }) }
-        if let from { members["from"] = .string(Self.text(from)) }
-        if let to { members["to"] = .string(Self.text(to)) }
+        if let from { members["from"] = .string(Timestamp.text(from)) }
+        if let to { members["to"] = .string(Timestamp.text(to)) }
         return .object(members)
     }
 

@@ -54,5 +54,5 @@ struct EventFilter: Equatable, Sendable {
         return (sql, parameters)
     }
 
-    static func text(_ time: Int64) -> String { String(decoding: Timestamp.format(time), as: UTF8.self) }
+    static func text(_ time: Int64) -> String { Timestamp.text(time) }
 }

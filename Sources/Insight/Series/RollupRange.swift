@@ -61,12 +61,9 @@ struct RollupRange: Equatable, Sendable {
     var table: String {
         if pieces.isEmpty { return "minute_rollups('epoch', 'epoch') AS r" }
         let selects = pieces.map { piece in
-            "SELECT * FROM \(piece.level.function)('\(Self.text(piece.from))', '\(Self.text(piece.to))')"
+            let (from, to) = (Timestamp.text(piece.from), Timestamp.text(piece.to))
+            return "SELECT * FROM \(piece.level.function)('\(from)', '\(to)')"
         }
         return "(\(selects.joined(separator: " UNION ALL "))) AS r"
-    }
-
-    private static func text(_ time: Int64) -> String {
-        String(decoding: Timestamp.format(time), as: UTF8.self)
     }
 }

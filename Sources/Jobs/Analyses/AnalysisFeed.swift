@@ -59,7 +59,8 @@ package actor AnalysisFeed: JobFeed {
     /// before the end.
     private func statement() -> (sql: String, parameters: [String?]) {
         var parameters: [String?] = [
-            Self.text(needs.range.lowerBound), Self.text(needs.range.upperBound), String(limits.bytesMax),
+            Timestamp.text(needs.range.lowerBound), Timestamp.text(needs.range.upperBound),
+            String(limits.bytesMax),
         ]
         func parameter(_ value: String, _ type: String) -> String {
             parameters.append(value)
@@ -92,10 +93,6 @@ package actor AnalysisFeed: JobFeed {
             ) numbered WHERE start <= $3::bigint ORDER BY ts, key
             """
         return (sql, parameters)
-    }
-
-    private static func text(_ microseconds: Int64) -> String {
-        String(decoding: Timestamp.format(microseconds), as: UTF8.self)
     }
 
     /// The steps of a JSON pointer (RFC 6901, section 4), as PostgreSQL's paths have them.

@@ -29,10 +29,6 @@ struct AnalysisStore: Sendable {
         return try await connection.query(sql, parameters, deadline: deadline)
     }
 
-    private static func text(_ microseconds: Int64) -> String {
-        String(decoding: Timestamp.format(microseconds), as: UTF8.self)
-    }
-
     // MARK: Asking
 
     func add(_ order: AnalysisOrder, by actor: String, trace: String?) async throws(PostgresError) -> Added {
@@ -55,9 +51,10 @@ struct AnalysisStore: Sendable {
             """
         let parameters = String(decoding: JSONValue.object(order.parameters).bytes, as: UTF8.self)
         let values: [String?] = [
-            order.kind, String(order.priority), order.runAt.map { Self.text($0) },
+            order.kind, String(order.priority), order.runAt.map { Timestamp.text($0) },
             String(order.timeoutSeconds), String(order.attemptsMax), order.uniqueKey,
-            Self.text(order.range.lowerBound), Self.text(order.range.upperBound), trace, parameters, actor,
+            Timestamp.text(order.range.lowerBound), Timestamp.text(order.range.upperBound), trace, parameters,
+            actor,
         ]
         while true {
             if let id = try await run(sql, values).value.flatMap({ Int64($0) }) { return .new(id) }
