@@ -1,5 +1,21 @@
+import ArgumentParser
 import Events
 import Reactor
+
+/// Which server a command asks.
+struct ServerOption: ParsableArguments {
+    @Option(help: "The server. (default: on this machine, at port 8080 or MILLRACE_LISTEN; MILLRACE_URL)")
+    var url: String?
+
+    /// Asks it, over one connection.
+    func ask<Value: Sendable>(
+        _ surroundings: Surroundings,
+        command: String,
+        _ body: @escaping @Sendable (AskedServer) async throws(CommandFailure) -> Value
+    ) async throws(CommandFailure) -> Value {
+        try await AskedServer.with(url, surroundings, command: command, body)
+    }
+}
 
 /// A running server that a command asks, over one connection, with the key in MILLRACE_KEY.
 struct AskedServer {

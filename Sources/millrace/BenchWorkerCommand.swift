@@ -1,7 +1,6 @@
 import ArgumentParser
 import Logging
 import Reactor
-import Workers
 
 /// `millrace bench-worker`: how fast a worker process answers, one job of 1 KB after another.
 struct BenchWorkerCommand: ProgramCommand {
@@ -26,46 +25,31 @@ struct BenchWorkerCommand: ProgramCommand {
 
     private static func measure(_ program: String, on loop: EventLoop) async -> Result<Double, CommandFailure>
     {
-        var configuration = WorkerPoolConfiguration.builtIn(size: 1, millrace: program)
-        // Offers the kind "echo".
-        configuration.environment["MILLRACE_WORKER_FAULTS"] = "1"
-        let logger = Logger(label: "bench") { LineLogHandler(label: $0, format: .text, level: .warning) }
-        let pool = WorkerPool(configuration, loop: loop, logger: logger)
-        await pool.start()
-        let result: Result<Double, CommandFailure>
-        do throws(CommandFailure) {
-            // The first waits for the process to start.
-            for id in 0..<1_000 { try await echo(id, pool) }
-            result = .success(try await rate(pool))
-        } catch {
-            result = .failure(error)
+        await EchoWorker.with(program, logging: .warning, on: loop) { worker in
+            do throws(CommandFailure) {
+                // The first waits for the process to start.
+                for id in 0..<1_000 { try await echo(id, worker) }
+                return .success(try await rate(worker))
+            } catch {
+                return .failure(error)
+            }
         }
-        await pool.drain(deadline: .after(.seconds(5)))
-        return result
     }
 
-    private static func rate(_ pool: WorkerPool) async throws(CommandFailure) -> Double {
+    private static func rate(_ worker: EchoWorker) async throws(CommandFailure) -> Double {
         let start = Deadline.now()
         var done = 0
         while true {
-            try await echo(done, pool)
+            try await echo(done, worker)
             done += 1
             let elapsed = Deadline.now().duration(since: start)
             if elapsed >= duration { return Double(done) / (elapsed / .seconds(1)) }
         }
     }
 
-    private static func echo(_ id: Int, _ pool: WorkerPool) async throws(CommandFailure) {
-        let job = WorkerJob(
-            id: Int64(id),
-            token: Int64(id) + 1,
-            kind: "echo",
-            timeout: .seconds(10),
-            encoding: "raw",
-            body: [UInt8](repeating: UInt8(truncatingIfNeeded: id), count: bodyBytes)
-        )
-        let outcome = await pool.run(job)
-        guard outcome == .result(encoding: "raw", body: job.body) else {
+    private static func echo(_ id: Int, _ worker: EchoWorker) async throws(CommandFailure) {
+        let body = [UInt8](repeating: UInt8(truncatingIfNeeded: id), count: bodyBytes)
+        if let outcome = await worker.echo(body, id: id) {
             throw CommandFailure("bench-worker: the worker answered \(outcome)")
         }
     }

@@ -20,19 +20,6 @@ struct RejectsCommand: ParsableCommand {
     )
 }
 
-/// The server that is asked; the same for all commands.
-struct RejectOffice: ParsableArguments {
-    @Option(help: "The server. (default: on this machine, at port 8080 or MILLRACE_LISTEN; MILLRACE_URL)")
-    var url: String?
-
-    func ask<Value: Sendable>(
-        _ surroundings: Surroundings,
-        _ body: @escaping @Sendable (AskedServer) async throws(CommandFailure) -> Value
-    ) async throws(CommandFailure) -> Value {
-        try await AskedServer.with(url, surroundings, command: "rejects", body)
-    }
-}
-
 /// Which rejects, besides those that are named by their numbers.
 struct RejectChoice: ParsableArguments {
     @Option(help: "Those refused for this reason, such as invalid_time.") var code: String?
@@ -73,7 +60,7 @@ struct ListRejectsCommand: ProgramCommand {
         abstract: "List rejects, the newest first: number, when received, code, pointer, id, what is wrong."
     )
 
-    @OptionGroup var office: RejectOffice
+    @OptionGroup var server: ServerOption
     @OptionGroup var choice: RejectChoice
     @Option(help: ArgumentHelp("How many at most.", valueName: "n")) var limit = 100
 
@@ -82,7 +69,7 @@ struct ListRejectsCommand: ProgramCommand {
 
     func execute(_ surroundings: Surroundings) async throws(CommandFailure) -> Int32 {
         let (query, limit) = (choice.query, limit)
-        try await office.ask(surroundings) { server throws(CommandFailure) in
+        try await server.ask(surroundings, command: "rejects") { server throws(CommandFailure) in
             var left = limit
             var cursor: [String] = []
             while left > 0 {
@@ -114,12 +101,12 @@ struct ShowRejectCommand: ProgramCommand {
         abstract: "Print a refused event as it came, to be mended and sent again."
     )
 
-    @OptionGroup var office: RejectOffice
+    @OptionGroup var server: ServerOption
     @Argument(help: "The reject's number, as 'list' shows it.") var n: Int64
 
     func execute(_ surroundings: Surroundings) async throws(CommandFailure) -> Int32 {
         let n = n
-        let reject = try await office.ask(surroundings) { server throws(CommandFailure) in
+        let reject = try await server.ask(surroundings, command: "rejects") { server throws(CommandFailure) in
             try await server.ask("GET", "/v1/rejects/\(n)")
         }
         if let text = reject["raw"]?.string {
@@ -137,7 +124,7 @@ struct ReplayRejectsCommand: ProgramCommand {
         abstract: "Store the refused events that are valid now, and tell what became of them."
     )
 
-    @OptionGroup var office: RejectOffice
+    @OptionGroup var server: ServerOption
     @OptionGroup var choice: RejectChoice
     @Argument(help: "Numbers of rejects, as 'list' shows them.") var numbers: [Int64] = []
     @Flag(help: "Only say what would be stored.") var dryRun = false
@@ -152,7 +139,7 @@ struct ReplayRejectsCommand: ProgramCommand {
         var base = choice.members
         base["dry_run"] = .bool(dryRun)
         let requests = requests(base)
-        let totals = try await office.ask(surroundings) { server throws(CommandFailure) in
+        let totals = try await server.ask(surroundings, command: "rejects") { server throws(CommandFailure) in
             var totals: [String: Int64] = [:]
             for var request in requests {
                 while true {
@@ -200,7 +187,7 @@ struct DeleteRejectsCommand: ProgramCommand {
         abstract: "Delete refused events for good, by number or by what is said of them."
     )
 
-    @OptionGroup var office: RejectOffice
+    @OptionGroup var server: ServerOption
     @OptionGroup var choice: RejectChoice
     @Argument(help: "Numbers of rejects, as 'list' shows them.") var numbers: [Int64] = []
 
@@ -211,7 +198,8 @@ struct DeleteRejectsCommand: ProgramCommand {
             throw CommandFailure(Exit.usage, "rejects: either numbers or --code, --from and --to")
         }
         let (numbers, query) = (numbers, choice.query.joined(separator: "&"))
-        let deleted = try await office.ask(surroundings) { server throws(CommandFailure) in
+        let deleted = try await server.ask(surroundings, command: "rejects") {
+            server throws(CommandFailure) in
             for n in numbers { _ = try await server.ask("DELETE", "/v1/rejects/\(n)") }
             if !numbers.isEmpty { return Int64(numbers.count) }
             var deleted: Int64 = 0

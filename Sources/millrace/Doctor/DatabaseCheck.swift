@@ -60,7 +60,7 @@ enum DatabaseCheck {
                 )
         )
         findings.append(clock(facts.clockAhead))
-        let trip = milliseconds(facts.roundTrip)
+        let trip = SendTotals.grouped(Int(facts.roundTrip.milliseconds))
         findings.append(
             facts.roundTrip <= roundTripMax
                 ? .fine("round trip", "\(trip) ms")
@@ -76,14 +76,10 @@ enum DatabaseCheck {
     }
 
     private static func clock(_ ahead: Duration) -> Finding {
-        let text = "the database's is \(milliseconds(ahead)) ms ahead of this machine's"
+        let text =
+            "the database's is \(SendTotals.grouped(Int(ahead.milliseconds))) ms ahead of this machine's"
         if max(ahead, .zero - ahead) <= clockMax { return .fine("clock", text) }
         return .warning("clock", text, "Events without a time get this machine's: synchronize both (NTP).")
-    }
-
-    private static func milliseconds(_ duration: Duration) -> String {
-        let (seconds, attoseconds) = duration.components
-        return SendTotals.grouped(Int(seconds * 1_000 + attoseconds / 1_000_000_000_000_000))
     }
 
     // MARK: Asking

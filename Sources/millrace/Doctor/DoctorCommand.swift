@@ -2,7 +2,6 @@ import ArgumentParser
 import Logging
 import Postgres
 import Reactor
-import Workers
 
 /// `millrace doctor`: whether the service would work well here, and what to do where it would not.
 struct DoctorCommand: ProgramCommand {
@@ -83,27 +82,17 @@ struct DoctorCommand: ProgramCommand {
 
     /// Starts one worker and gives it a job.
     private static func worker(_ program: String, on loop: EventLoop) async -> Finding {
-        var settings = WorkerPoolConfiguration.builtIn(size: 1, millrace: program)
-        // Offers the kind "echo".
-        settings.environment["MILLRACE_WORKER_FAULTS"] = "1"
-        let logger = Logger(label: "doctor") { LineLogHandler(label: $0, format: .text, level: .critical) }
-        let pool = WorkerPool(settings, loop: loop, logger: logger)
-        await pool.start()
-        let began = Deadline.now()
-        let outcome = await pool.run(
-            WorkerJob(id: 1, token: 1, kind: "echo", timeout: .seconds(10), encoding: "raw", body: [1, 2, 3])
-        )
-        let took = Deadline.now().duration(since: began)
-        await pool.drain(deadline: .after(.seconds(5)))
-        if outcome == .result(encoding: "raw", body: [1, 2, 3]) {
-            let milliseconds =
-                took.components.seconds * 1_000 + took.components.attoseconds / 1_000_000_000_000_000
-            return .fine("workers", "one started and did a job within \(milliseconds) ms")
+        await EchoWorker.with(program, logging: .critical, on: loop) { worker in
+            let began = Deadline.now()
+            if let outcome = await worker.echo([1, 2, 3], id: 1) {
+                return .failure(
+                    "workers",
+                    "\(outcome)",
+                    "Statistics would stand still: look for limits on processes or memory."
+                )
+            }
+            let took = Deadline.now().duration(since: began)
+            return .fine("workers", "one started and did a job within \(took.milliseconds) ms")
         }
-        return .failure(
-            "workers",
-            "\(outcome)",
-            "Statistics would stand still: look for limits on processes or memory."
-        )
     }
 }

@@ -33,9 +33,8 @@ enum MachineCheck {
     }
 
     static func synchronization(_ median: Duration, in path: String) -> Finding {
-        let microseconds =
-            median.components.attoseconds / 1_000_000_000_000 + median.components.seconds * 1_000_000
-        let text = "\(SendTotals.grouped(Int(microseconds))) µs until the disk has 8 KiB"
+        let microseconds = Int(median / .microseconds(1))
+        let text = "\(SendTotals.grouped(microseconds)) µs until the disk has 8 KiB"
         if median < syncMin {
             return .warning(
                 "fsync",

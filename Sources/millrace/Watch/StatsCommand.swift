@@ -9,13 +9,12 @@ struct StatsCommand: ProgramCommand {
         discussion: "With keys in force it needs one with the scope read, in MILLRACE_KEY."
     )
 
-    @Option(help: "The server. (default: on this machine, at port 8080 or MILLRACE_LISTEN; MILLRACE_URL)")
-    var url: String?
+    @OptionGroup var server: ServerOption
 
     @Flag(help: "Print the object of /v1/stats instead, on one line.") var json = false
 
     func execute(_ surroundings: Surroundings) async throws(CommandFailure) -> Int32 {
-        let answer = try await AskedServer.with(url, surroundings, command: "stats") {
+        let answer = try await server.ask(surroundings, command: "stats") {
             server throws(CommandFailure) in
             try await server.ask("GET", "/v1/stats")
         }

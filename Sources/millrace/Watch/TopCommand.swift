@@ -13,8 +13,7 @@ struct TopCommand: ProgramCommand {
             """
     )
 
-    @Option(help: "The server. (default: on this machine, at port 8080 or MILLRACE_LISTEN; MILLRACE_URL)")
-    var url: String?
+    @OptionGroup var server: ServerOption
 
     @Option(help: ArgumentHelp("Between two looks.", valueName: "seconds")) var interval = 1.0
 
@@ -30,7 +29,7 @@ struct TopCommand: ProgramCommand {
         }
         let screen = Screen(isTerminal: Terminal.isOutput && surroundings.variable("TERM") != "dumb")
         let (pause, looks) = (Duration.seconds(interval), count ?? .max)
-        try await AskedServer.with(url, surroundings, command: "top") { server throws(CommandFailure) in
+        try await server.ask(surroundings, command: "top") { server throws(CommandFailure) in
             var next = Deadline.now()
             for look in 0..<looks {
                 do throws(CommandFailure) {
